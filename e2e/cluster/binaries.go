@@ -1,0 +1,138 @@
+package cluster
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// keyLength is the number of hex digits of the cache key, enough that two
+// versions of the pinned modules never share a folder.
+const keyLength = 12
+
+// Binaries returns the folder that holds etcd, kube-apiserver,
+// kube-controller-manager, kube-scheduler, kubectl, kwok, helm and nats-server,
+// building what is missing from the modules pinned in e2e/controlplane. That
+// takes minutes the first time and milliseconds afterwards; progress goes to
+// out. The folder is a valid KUBEBUILDER_ASSETS for envtest.
+//
+// It lies in $SLUICE_CACHE, else $XDG_CACHE_HOME/sluice, else ~/.cache/sluice.
+// Any number of processes may call Binaries at the same time.
+func Binaries(ctx context.Context, out io.Writer) (string, error) {
+	source, err := sourceFolder()
+	if err != nil {
+		return "", err
+	}
+	lines := newProgress(out)
+	dir, err := cacheFolder(source)
+	if err != nil {
+		return "", err
+	}
+	if len(missing(dir)) == 0 {
+		return dir, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("create cache folder: %w", err)
+	}
+	unlock, err := lockFile(ctx, filepath.Join(dir, ".lock"), func() {
+		lines.printf("waiting for another process that builds the control plane …")
+	})
+	if err != nil {
+		return "", fmt.Errorf("lock cache folder: %w", err)
+	}
+	defer unlock()
+	return dir, buildMissing(ctx, lines, source, dir)
+}
+
+// buildMissing builds into hidden files and renames each when it is whole, so
+// that a build that is killed leaves no half-made program under its name.
+func buildMissing(ctx context.Context, lines *progress, source, dir string) error {
+	todo := missing(dir)
+	if len(todo) == 0 {
+		return nil // another process built them while this one waited
+	}
+	all := programs()
+	done := len(all) - len(todo)
+	lines.printf("building the control plane into %s: %d programs, several minutes the first time", dir, len(todo))
+	flags, err := linkerFlags(ctx, source)
+	if err != nil {
+		return err
+	}
+	for _, p := range todo {
+		begin := time.Now()
+		if err := p.build(ctx, source, dir, flags); err != nil {
+			return fmt.Errorf("build %s: %w", p.name, err)
+		}
+		done++
+		lines.printf("%d/%d %s built in %.1fs", done, len(all), p.name, time.Since(begin).Seconds())
+	}
+	return nil
+}
+
+// missing lists the programs that dir does not hold, in build order.
+func missing(dir string) []program {
+	var out []program
+	for _, p := range programs() {
+		if info, err := os.Stat(filepath.Join(dir, p.name)); err != nil || !info.Mode().IsRegular() {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// sourceFolder finds e2e/controlplane from the working directory upward.
+func sourceFolder() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the repository: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			return filepath.Join(dir, "e2e", "controlplane"), nil
+		}
+		parent := filepath.Dir(dir)
+		if parent == dir {
+			return "", errors.New("find the repository: no go.work in the working directory or above it; run this inside a checkout")
+		}
+		dir = parent
+	}
+}
+
+// cacheFolder names the folder for exactly these pinned versions and this Go.
+func cacheFolder(source string) (string, error) {
+	hash := sha256.New()
+	for _, name := range []string{"go.mod", "go.sum", "etcd/main.go"} {
+		data, err := os.ReadFile(filepath.Join(source, name))
+		if err != nil {
+			return "", fmt.Errorf("read pinned versions: %w", err)
+		}
+		_, _ = fmt.Fprintf(hash, "%s %d\n%s", name, len(data), data) // a hash never fails
+	}
+	_, _ = fmt.Fprintln(hash, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	base, err := cacheBase()
+	if err != nil {
+		return "", err
+	}
+	return filepath.Join(base, "controlplane", hex.EncodeToString(hash.Sum(nil))[:keyLength]), nil
+}
+
+func cacheBase() (string, error) {
+	if base := os.Getenv("SLUICE_CACHE"); base != "" {
+		return filepath.Abs(base)
+	}
+	if cache := os.Getenv("XDG_CACHE_HOME"); cache != "" {
+		return filepath.Join(cache, "sluice"), nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", fmt.Errorf("find the cache folder (set SLUICE_CACHE to choose one): %w", err)
+	}
+	return filepath.Join(home, ".cache", "sluice"), nil
+}
