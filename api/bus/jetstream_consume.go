@@ -1,0 +1,235 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-gitops/sluice/api/event"
+)
+
+const (
+	pullExpiry    = 30 * time.Second
+	pullHeartbeat = 2 * time.Second
+	aliveEvery    = ackWait / 3
+	ackAttempts   = 6
+	// maxAckPending also counts what waits for its retry: it must never hold up what is new.
+	maxAckPending = 100_000
+	maxDropReason = 200
+)
+
+func (j *jetStream) Consume(ctx context.Context, c Consumer, handle Handler) error {
+	if err := checkConsumer(c); err != nil {
+		return fmt.Errorf("consume: %w", err)
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	run := &consumption{jetStream: j, consumer: c, handle: handle, running: &running,
+		slots: make(chan struct{}, max(c.Parallel, 1))}
+	log := j.log.WithValues("stream", c.Stream.Name, "consumer", c.Name)
+	for failures := 0; ; {
+		began, err := run.session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if j.conn.IsClosed() {
+			return errors.New("consume: the bus is closed")
+		}
+		if began {
+			failures = 0
+		}
+		failures++
+		if failures == 1 {
+			log.Info("consumer interrupted, going on when it can", "error", err.Error())
+		}
+		waitFor(ctx, time.After(backOff(failures)))
+	}
+}
+
+// consumption is one call of Consume.
+type consumption struct {
+	*jetStream
+	consumer Consumer
+	handle   Handler
+	running  *sync.WaitGroup
+	slots    chan struct{}
+}
+
+// session pulls until something breaks. It asks for one message at a time, and only when there is somebody to handle it:
+// what waits in this process would come again elsewhere.
+func (r *consumption) session(ctx context.Context) (began bool, err error) {
+	if !r.conn.IsConnected() {
+		return false, ErrUnavailable
+	}
+	pullCtx, cancel := r.whileConnected(ctx)
+	defer cancel()
+	r.ensure(r.consumer.Stream)
+	consumer, err := r.open(ctx)
+	if err != nil {
+		r.forgetStream(r.consumer.Stream.Name)
+		return false, err
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
+		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
+	if err != nil {
+		return false, err
+	}
+	defer giveBack(messages)
+	for {
+		select {
+		case <-pullCtx.Done():
+			return began, pullCtx.Err()
+		case r.slots <- struct{}{}:
+		}
+		msg, err := messages.Next(jetstream.NextContext(pullCtx))
+		if err != nil {
+			<-r.slots
+			return began, err
+		}
+		began = true
+		r.running.Go(func() {
+			defer func() { <-r.slots }()
+			r.deliver(ctx, msg)
+		})
+	}
+}
+
+// whileConnected returns a context that ends with ctx, or when the connection came back: the server may have forgotten
+// the consumer, and asking costs less than waiting for a heartbeat that never comes.
+func (j *jetStream) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
+	j.mu.Lock()
+	again := j.again
+	j.mu.Unlock()
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		waitFor(ctx, again)
+		cancel()
+	}()
+	return ctx, cancel
+}
+
+// open creates or updates the durable consumer, or takes it as it is when that is not allowed.
+func (r *consumption) open(ctx context.Context) (jetstream.Consumer, error) {
+	want := jetstream.ConsumerConfig{
+		Durable:       r.consumer.Name,
+		FilterSubject: r.consumer.Filter,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       ackWait,
+		MaxDeliver:    -1,
+		MaxAckPending: maxAckPending,
+	}
+	createCtx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	consumer, err := r.js.CreateOrUpdateConsumer(createCtx, r.consumer.Stream.Name, want)
+	if err == nil {
+		return consumer, nil
+	}
+	lookCtx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if existing, lookErr := r.js.Consumer(lookCtx, r.consumer.Stream.Name, r.consumer.Name); lookErr == nil {
+		r.log.Info("NATS consumer cannot be updated, using it as it is", "consumer", r.consumer.Name, "error", err.Error())
+		return existing, nil
+	}
+	return nil, err
+}
+
+// giveBack ends pulling; a message that was on its way goes back at once.
+func giveBack(messages jetstream.MessagesContext) {
+	messages.Drain()
+	if msg, err := messages.Next(jetstream.NextMaxWait(time.Second)); err == nil {
+		_ = msg.Nak() // else it comes again after ackWait
+	}
+	messages.Stop()
+}
+
+// deliver handles one message and tells the server what became of it.
+func (r *consumption) deliver(ctx context.Context, msg jetstream.Msg) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		r.log.Error(err, "message without JetStream's metadata", "subject", msg.Subject())
+		return
+	}
+	stop := keepAlive(msg)
+	verdict := call(ctx, r.handle, Delivery{
+		Message: received(msg),
+		Attempt: int(min(meta.NumDelivered, 1<<30)), //nolint:gosec // bounded in the same expression
+		Stored:  meta.Timestamp,
+	})
+	stop()
+	if err := settle(msg, verdict); err != nil {
+		r.log.Info("message may be delivered again", "subject", msg.Subject(), "error", err.Error())
+	}
+}
+
+// keepAlive tells the server that the handler is still at it, until stop is called.
+func keepAlive(msg jetstream.Msg) (stop func()) {
+	done := make(chan struct{})
+	go func() {
+		ticker := time.NewTicker(aliveEvery)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+				_ = msg.InProgress() // a lost one costs a repetition at most
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
+// settle passes a verdict on. It outlives the consumer's context: what was handled is to be acknowledged.
+func settle(msg jetstream.Msg, v Verdict) error {
+	switch {
+	case v.Drop != "":
+		return msg.TermWithReason(event.Shorten(strings.Join(strings.Fields(v.Drop), " "), maxDropReason))
+	case v.RetryAfter > 0:
+		return msg.NakWithDelay(v.RetryAfter)
+	}
+	var err error
+	for attempt := 1; attempt <= ackAttempts; attempt++ {
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
+		err = msg.DoubleAck(ctx)
+		cancel()
+		if err == nil || errors.Is(err, jetstream.ErrMsgAlreadyAckd) || errors.Is(err, nats.ErrConnectionClosed) {
+			return nil
+		}
+		waitFor(context.Background(), time.After(backOff(attempt)))
+	}
+	return err
+}
+
+func received(msg jetstream.Msg) Message {
+	m := Message{Subject: msg.Subject(), ID: msg.Headers().Get(nats.MsgIdHdr), Data: msg.Data()}
+	for key, values := range msg.Headers() {
+		if len(values) == 0 || strings.HasPrefix(key, "Nats-") {
+			continue
+		}
+		if m.Header == nil {
+			m.Header = map[string]string{}
+		}
+		m.Header[key] = values[0]
+	}
+	return m
+}
+
+func (j *jetStream) Forget(ctx context.Context, c Consumer) error {
+	if err := checkConsumer(c); err != nil {
+		return fmt.Errorf("forget consumer: %w", err)
+	}
+	if !j.conn.IsConnected() {
+		return fmt.Errorf("forget consumer %s: not connected: %w", c.Name, ErrUnavailable)
+	}
+	err := j.js.DeleteConsumer(ctx, c.Stream.Name, c.Name)
+	if err == nil || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	return fmt.Errorf("forget consumer %s: %w: %w", c.Name, ErrUnavailable, err)
+}

@@ -1,0 +1,126 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// jetStore is a key-value bucket. It is opened again when it turns out to be gone.
+type jetStore struct {
+	bus  *jetStream
+	name string
+	ttl  time.Duration
+
+	mu     sync.Mutex
+	bucket jetstream.KeyValue
+}
+
+func (j *jetStream) Store(ctx context.Context, name string, ttl time.Duration) (Store, error) {
+	if err := checkStore(name); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &jetStore{bus: j, name: name, ttl: ttl}
+	if _, err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// open returns the bucket; it creates it, or changes how long it keeps entries, if needed.
+func (s *jetStore) open(ctx context.Context) (jetstream.KeyValue, error) {
+	if !s.bus.conn.IsConnected() {
+		return nil, fmt.Errorf("store %s: not connected: %w", s.name, ErrUnavailable)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.bucket != nil {
+		return s.bucket, nil
+	}
+	config := jetstream.KeyValueConfig{
+		Bucket: s.name, TTL: s.ttl, History: 1, Storage: jetstream.FileStorage, MaxValueSize: maxValue + maxHeaders,
+	}
+	bucket, err := s.bus.js.KeyValue(ctx, s.name)
+	if err != nil {
+		bucket, err = s.bus.js.CreateKeyValue(ctx, config)
+		if err != nil {
+			return nil, fmt.Errorf("open store %s: %w: %w", s.name, ErrUnavailable, err)
+		}
+	}
+	if status, err := bucket.Status(ctx); err == nil && status.TTL() != s.ttl {
+		if changed, err := s.bus.js.UpdateKeyValue(ctx, config); err == nil {
+			bucket = changed
+		} else {
+			s.bus.log.Info("NATS store cannot be updated, using it as it is", "store", s.name, "error", err.Error())
+		}
+	}
+	s.bucket = bucket
+	return bucket, nil
+}
+
+// failed turns the error of a request into ours, and has the bucket opened again next time.
+func (s *jetStore) failed(operation, key string, err error) error {
+	s.mu.Lock()
+	s.bucket = nil
+	s.mu.Unlock()
+	return fmt.Errorf("%s %s in store %s: %w: %w", operation, key, s.name, ErrUnavailable, err)
+}
+
+func (s *jetStore) Get(ctx context.Context, key string) (Entry, error) {
+	if err := checkKey(key); err != nil {
+		return Entry{}, fmt.Errorf("get: %w", err)
+	}
+	bucket, err := s.open(ctx)
+	if err != nil {
+		return Entry{}, err
+	}
+	entry, err := bucket.Get(ctx, key)
+	switch {
+	case err == nil:
+		return Entry{Value: entry.Value(), Revision: entry.Revision()}, nil
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return Entry{}, fmt.Errorf("get %s: %w", key, ErrNotFound)
+	}
+	return Entry{}, s.failed("get", key, err)
+}
+
+func (s *jetStore) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if err := checkEntry(key, value); err != nil {
+		return 0, err
+	}
+	bucket, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var written uint64
+	if revision == 0 {
+		written, err = bucket.Create(ctx, key, value)
+	} else {
+		written, err = bucket.Update(ctx, key, value, revision)
+	}
+	switch {
+	case err == nil:
+		return written, nil
+	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
+		return 0, fmt.Errorf("put %s: %w", key, ErrExists)
+	}
+	return 0, s.failed("put", key, err)
+}
+
+func (s *jetStore) Delete(ctx context.Context, key string) error {
+	if err := checkKey(key); err != nil {
+		return fmt.Errorf("delete: %w", err)
+	}
+	bucket, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	if err := bucket.Purge(ctx, key); err != nil {
+		return s.failed("delete", key, err)
+	}
+	return nil
+}

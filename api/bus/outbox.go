@@ -1,0 +1,153 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sluice-gitops/sluice/api/event"
+)
+
+// OutboxOptions bound an [Outbox]. The zero value works.
+type OutboxOptions struct {
+	// Log receives what cannot be published; the zero value discards.
+	Log logr.Logger
+	// Clock tells the time; nil for time.Now.
+	Clock func() time.Time
+	// PerObject is how many events of one object wait at most; 0 for 32. When there are more, the oldest that waits is
+	// given up: the newest state always stays.
+	PerObject int
+	// Total is how many events wait at most, over all objects; 0 for 50 000. Past it an object keeps its newest event
+	// only, and an object that has none waiting is announced again once the outbox is empty.
+	Total int
+	// Reannounce announces the current state of every object again. It is called at start, after each reconnect, and when
+	// the outbox is empty again after it was full; never concurrently, and off the hot path. Nil for none.
+	Reannounce func()
+}
+
+// Outbox takes events off the reconcile path: Announce queues, Start publishes. The events of one object are published in
+// order, those of different objects concurrently. What waits is lost with the process; that is why the current state is
+// announced again at start, under the same ids.
+//
+// All methods are safe for concurrent use, and on a nil outbox Announce does nothing.
+type Outbox struct {
+	bus     Bus
+	options OutboxOptions
+	stream  Stream
+	metrics *outboxMetrics
+	wake    chan struct{} // a token per publisher that may find something to do
+	drained chan struct{} // signalled when the queue is empty after something had been refused
+
+	mu     sync.Mutex
+	queue  *outboxQueue
+	recent *recentIDs
+	lossy  bool
+}
+
+// NewOutbox returns an outbox of a bus. With a nil bus notifications are off: Announce does nothing.
+func NewOutbox(b Bus, o OutboxOptions) *Outbox {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.PerObject <= 0 {
+		o.PerObject = 32
+	}
+	if o.Total <= 0 {
+		o.Total = 50_000
+	}
+	out := &Outbox{
+		bus:     b,
+		options: o,
+		stream:  Events(),
+		wake:    make(chan struct{}, publishers),
+		drained: make(chan struct{}, 1),
+		queue:   newOutboxQueue(o.PerObject, o.Total),
+		recent:  newRecentIDs(recentSize),
+	}
+	out.metrics = newOutboxMetrics(out)
+	return out
+}
+
+// Announce queues an event for publishing; id is the transition's (see event.ID). It never blocks. An id that waits
+// already, or was published lately, is passed over.
+func (o *Outbox) Announce(id string, ev event.Event) {
+	if o == nil || o.bus == nil {
+		return
+	}
+	env, err := event.Wrap(id, ev)
+	if err != nil {
+		o.metrics.dropped.WithLabelValues(droppedRejected).Inc()
+		o.options.Log.Error(err, "event given up", "kind", ev.InvolvedObject.Kind,
+			"namespace", ev.InvolvedObject.Namespace, "name", ev.InvolvedObject.Name, "reason", ev.Reason)
+		return
+	}
+	obj := ev.InvolvedObject
+	o.enqueue(outboxItem{
+		object: obj.Kind + "/" + obj.Namespace + "/" + obj.Name,
+		env:    env,
+		queued: o.options.Clock(),
+	})
+}
+
+func (o *Outbox) enqueue(item outboxItem) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.recent.has(item.env.ID) {
+		return
+	}
+	switch o.queue.add(item) {
+	case addedCollapsed:
+		o.metrics.dropped.WithLabelValues(droppedCollapsed).Inc()
+	case refusedFull:
+		o.lossy = true
+		o.metrics.dropped.WithLabelValues(droppedFull).Inc()
+	case added:
+	}
+	select {
+	case o.wake <- struct{}{}:
+	default: // every publisher is going to look anyway
+	}
+}
+
+// Start publishes until ctx ends, and then returns nil. It implements manager.Runnable.
+func (o *Outbox) Start(ctx context.Context) error {
+	if o.bus == nil {
+		o.options.Log.Info("notifications are off: no message bus is configured")
+		<-ctx.Done()
+		return nil
+	}
+	var running sync.WaitGroup
+	for range publishers {
+		running.Go(func() { o.publish(ctx) })
+	}
+	running.Go(func() { o.reannounce(ctx) })
+	running.Wait()
+	return nil
+}
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable: only the leader announces.
+func (o *Outbox) NeedLeaderElection() bool { return true }
+
+// Pending is how many events wait.
+func (o *Outbox) Pending() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.queue.size
+}
+
+// Oldest is for how long the oldest waiting event has waited; 0 when none waits.
+func (o *Outbox) Oldest() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	oldest, ok := o.queue.oldest()
+	if !ok {
+		return 0
+	}
+	return max(o.options.Clock().Sub(oldest), 0)
+}
+
+// Collectors are the outbox's metrics, for the caller to register.
+func (o *Outbox) Collectors() []prometheus.Collector { return o.metrics.collectors() }
