@@ -1,0 +1,223 @@
+package main
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// The architecture as rules over imports. Each rule is a function of the list of imports alone, so that
+// TestArchitectureRules can show that it catches what it is there to catch.
+
+const module = "github.com/sluice-gitops/sluice/"
+
+var controllers = []string{"source-controller", "render-controller", "sync-controller", "notify-controller"}
+
+// topLevel is everything that may stand beside dotfiles at the root of the repository.
+var topLevel = []string{
+	"source-controller", "render-controller", "sync-controller", "notify-controller",
+	"api", "charts", "e2e", "go.work", "go.work.sum", "Makefile", "README.md", "LICENSE", "bin",
+}
+
+// heavy libraries are imported by one package per module: the one that is named after what it does with them.
+var heavy = []string{
+	"helm.sh/helm/v3", "github.com/getsops/sops/v3", "github.com/go-git/go-git/v5", "sigs.k8s.io/kustomize/api",
+}
+
+// imported is one import of one file; pkg is the folder of the file below the root.
+type imported struct {
+	pkg, file, path string
+	test            bool
+}
+
+func (i imported) controller() string {
+	first, _, _ := strings.Cut(i.pkg, "/")
+	if slices.Contains(controllers, first) {
+		return first
+	}
+	return ""
+}
+
+type rule struct {
+	reason string
+	breach func(all []imported) []string
+}
+
+var rules = map[string]rule{
+	"ControllersMeetThroughTheAPI": {
+		reason: "no controller imports another: they meet through CR status and events",
+		breach: each(func(i imported) bool {
+			rest, ours := strings.CutPrefix(i.path, module)
+			other, _, _ := strings.Cut(rest, "/")
+			return ours && i.controller() != "" && other != i.controller() && slices.Contains(controllers, other)
+		}),
+	},
+	"DecisionsArePure": {
+		reason: "internal/plan imports no client, no context and no logger",
+		breach: each(func(i imported) bool {
+			return !i.test && strings.Contains(i.pkg+"/", "/internal/plan/") && under(i.path,
+				"context", "net/http", "os", "k8s.io/client-go", "sigs.k8s.io/controller-runtime", "github.com/go-logr/logr", "github.com/nats-io")
+		}),
+	},
+	"OnlyTheBusSpeaksNATS": {
+		reason: "nothing but api/bus imports nats.go",
+		breach: each(func(i imported) bool {
+			return under(i.path, "github.com/nats-io/nats.go") && i.pkg != "api/bus" && i.pkg != "api/bus/bustest"
+		}),
+	},
+	"TheAPIKnowsNoController": {
+		reason: "api imports nothing of ours but itself",
+		breach: each(func(i imported) bool {
+			return strings.HasPrefix(i.pkg+"/", "api/") && strings.HasPrefix(i.path, module) && !strings.HasPrefix(i.path, module+"api/")
+		}),
+	},
+	"HeavyLibrariesHaveOneHome": {
+		reason: "helm, sops, go-git and kustomize are each imported by one package per controller",
+		breach: func(all []imported) []string {
+			homes := map[string][]string{}
+			for _, i := range all {
+				for _, library := range heavy {
+					key := i.controller() + " " + library
+					if !i.test && i.controller() != "" && under(i.path, library) && !slices.Contains(homes[key], i.pkg) {
+						homes[key] = append(homes[key], i.pkg)
+					}
+				}
+			}
+			var found []string
+			for key, pkgs := range homes {
+				if len(pkgs) > 1 {
+					found = append(found, fmt.Sprintf("%s: %v", key, pkgs))
+				}
+			}
+			return found
+		},
+	},
+}
+
+func TestArchitecture(t *testing.T) {
+	all := readImports(t, "..")
+	if len(all) < 100 {
+		t.Fatalf("read only %d imports: is the working directory e2e?", len(all))
+	}
+	for name, r := range rules {
+		t.Run(name, func(t *testing.T) {
+			for _, breach := range r.breach(all) {
+				t.Errorf("%s: %s", r.reason, breach)
+			}
+		})
+	}
+}
+
+func TestArchitectureRules(t *testing.T) {
+	broken := map[string][]imported{
+		"ControllersMeetThroughTheAPI": {{pkg: "sync-controller/internal/plan", path: module + "render-controller/internal/tree"}},
+		"DecisionsArePure":             {{pkg: "sync-controller/internal/plan", path: "sigs.k8s.io/controller-runtime/pkg/client"}},
+		"OnlyTheBusSpeaksNATS":         {{pkg: "notify-controller/internal/deliver", path: "github.com/nats-io/nats.go/jetstream"}},
+		"TheAPIKnowsNoController":      {{pkg: "api/event", path: module + "notify-controller/internal/route"}},
+		"HeavyLibrariesHaveOneHome": {
+			{pkg: "render-controller/internal/helm", path: "helm.sh/helm/v3/pkg/chart"},
+			{pkg: "render-controller/internal/controller", path: "helm.sh/helm/v3/pkg/release"},
+		},
+	}
+	for name, r := range rules {
+		t.Run(name, func(t *testing.T) {
+			if len(r.breach(broken[name])) == 0 {
+				t.Errorf("the rule %q does not see %v", r.reason, broken[name])
+			}
+			if found := r.breach([]imported{{pkg: "sync-controller/internal/plan", path: module + "api/v1alpha1"}}); len(found) > 0 {
+				t.Errorf("the rule %q refuses what it should allow: %v", r.reason, found)
+			}
+		})
+	}
+}
+
+func TestTopLevel(t *testing.T) {
+	entries, err := os.ReadDir("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") && !slices.Contains(topLevel, entry.Name()) {
+			t.Errorf("%s stands at the root: the layout is %v", entry.Name(), topLevel)
+		}
+	}
+}
+
+func TestControllersHaveOneShape(t *testing.T) {
+	for _, controller := range controllers {
+		for _, want := range []string{"main.go", "README.md", "Dockerfile", "internal/config", "internal/controller", "internal/plan"} {
+			if _, err := os.Stat(filepath.Join("..", controller, want)); err != nil {
+				t.Errorf("%s has no %s: read one controller and you know the others", controller, want)
+			}
+		}
+		main, err := os.ReadFile(filepath.Join("..", controller, "main.go"))
+		if err != nil {
+			continue
+		}
+		if lines := strings.Count(string(main), "\n"); lines > 60 {
+			t.Errorf("%s/main.go has %d lines; 60 are the most", controller, lines)
+		}
+	}
+}
+
+func each(breaks func(imported) bool) func([]imported) []string {
+	return func(all []imported) []string {
+		var found []string
+		for _, i := range all {
+			if breaks(i) {
+				found = append(found, fmt.Sprintf("%s/%s imports %s", i.pkg, i.file, i.path))
+			}
+		}
+		return found
+	}
+}
+
+func under(path string, roots ...string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool { return path == root || strings.HasPrefix(path, root+"/") })
+}
+
+var generated = regexp.MustCompile(`^zz_generated`)
+
+func readImports(t *testing.T, root string) []imported {
+	t.Helper()
+	var all []imported
+	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && path != root {
+			return fs.SkipDir
+		}
+		if entry.IsDir() || !strings.HasSuffix(path, ".go") || generated.MatchString(entry.Name()) {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		pkg, err := filepath.Rel(root, filepath.Dir(path))
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			target, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			all = append(all, imported{pkg: filepath.ToSlash(pkg), file: entry.Name(), path: target, test: strings.HasSuffix(path, "_test.go")})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}

@@ -1,0 +1,182 @@
+package story
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// pollInterval is how often until asks again.
+const pollInterval = 100 * time.Millisecond
+
+type command = func(ts *testscript.TestScript, neg bool, args []string)
+
+// commands are what a story can do besides testscript's own.
+func (s *Session) commands(ctx context.Context) map[string]command {
+	return map[string]command{
+		"kubectl":   client("kubectl"),
+		"helm":      client("helm"),
+		"git":       client("git"),
+		"say":       s.say,
+		"show":      s.show,
+		"commit":    s.commit(ctx),
+		"until":     s.until(ctx),
+		"crash":     s.crash(ctx),
+		"halt":      s.halt,
+		"resume":    s.resume(ctx),
+		"received":  s.received,
+		"refused":   s.refused,
+		"incidents": s.incidents,
+		"fail":      s.fail,
+		"expand":    expand,
+		"encrypt":   encrypt,
+		"agekey":    agekey,
+		"leaks":     s.leaks(ctx),
+	}
+}
+
+// client runs a real client: kubectl get …
+func client(name string) command {
+	return func(ts *testscript.TestScript, neg bool, args []string) { run(ts, neg, name, args...) }
+}
+
+func run(ts *testscript.TestScript, neg bool, name string, args ...string) {
+	err := ts.Exec(name, args...)
+	switch {
+	case err != nil && !neg:
+		ts.Fatalf("%s failed: %v", name, err)
+	case err == nil && neg:
+		ts.Fatalf("%s succeeded, and should not have", name)
+	}
+}
+
+// say narrates: say first the base is fetched
+func (s *Session) say(_ *testscript.TestScript, _ bool, args []string) {
+	fmt.Fprintf(s.Out, "\n── %s\n", strings.Join(args, " "))
+}
+
+// show runs a client and shows the command and what it printed: show kubectl get kustomizations
+func (s *Session) show(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: show command [argument …]")
+	}
+	fmt.Fprintf(s.Out, "$ %s\n", strings.Join(args, " "))
+	run(ts, neg, args[0], args[1:]...)
+	fmt.Fprint(s.Out, ts.ReadFile("stdout"))
+}
+
+// commit records a folder of the story, pushes it to the Git server and sets $COMMIT: commit apps 'first version'
+func (s *Session) commit(ctx context.Context) command {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if len(args) != 2 || neg {
+			ts.Fatalf("usage: commit folder message")
+		}
+		folder, message := ts.MkAbs(args[0]), args[1]
+		if _, err := os.Stat(filepath.Join(folder, ".git")); err != nil {
+			repo, err := s.World.Git.Repo(ctx, ts.Getenv("NS")+"/"+args[0])
+			ts.Check(err)
+			run(ts, false, "git", "-C", folder, "init", "--quiet", "--initial-branch=main")
+			run(ts, false, "git", "-C", folder, "remote", "add", "origin", repo.URL)
+		}
+		run(ts, false, "git", "-C", folder, "add", "--all")
+		run(ts, false, "git", "-C", folder, "commit", "--quiet", "--allow-empty", "--message", message)
+		run(ts, false, "git", "-C", folder, "push", "--quiet", "origin", "HEAD:main")
+		run(ts, false, "git", "-C", folder, "rev-parse", "HEAD")
+		ts.Setenv("COMMIT", strings.TrimSpace(ts.ReadFile("stdout")))
+	}
+}
+
+// expand replaces $VARIABLES in files by the story's environment: expand sync.yaml
+func expand(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		ts.Check(os.WriteFile(ts.MkAbs(name), []byte(os.Expand(ts.ReadFile(name), ts.Getenv)), 0o600))
+	}
+}
+
+// until repeats a command until its output matches, or fails when the time is over:
+// until 30s 'Applied revision' kubectl get kustomization apps
+func (s *Session) until(ctx context.Context) command {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if len(args) < 3 {
+			ts.Fatalf("usage: [!] until duration regexp command [argument …]")
+		}
+		limit, err := time.ParseDuration(args[0])
+		ts.Check(err)
+		pattern, err := regexp.Compile("(?s)" + args[1])
+		ts.Check(err)
+		output := func() string {
+			if text, ok := s.report(args[2:]); ok {
+				return text
+			}
+			return capture(ts, args[2], args[3:])
+		}
+		ctx, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		ticker := time.NewTicker(pollInterval)
+		defer ticker.Stop()
+		for {
+			last := output()
+			if pattern.MatchString(last) != neg {
+				return
+			}
+			select {
+			case <-ctx.Done():
+				ts.Fatalf("not within %s: %s (negated: %t). The last output was:\n%s", limit, args[1], neg, last)
+			case <-ticker.C:
+			}
+		}
+	}
+}
+
+// capture runs a client and returns what it printed, whether or not it succeeded.
+func capture(ts *testscript.TestScript, name string, args []string) string {
+	text := ""
+	if err := ts.Exec(name, args...); err != nil {
+		text = err.Error() + "\n"
+	}
+	return text + ts.ReadFile("stdout") + ts.ReadFile("stderr")
+}
+
+// crash kills a workload with SIGKILL and starts it again: crash source-controller
+func (s *Session) crash(ctx context.Context) command {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		for _, name := range args {
+			p := s.World.Stack.Process(name)
+			if p == nil {
+				ts.Fatalf("no workload %s", name)
+			}
+			p.Kill()
+			ts.Check(p.Restart(ctx))
+		}
+	}
+}
+
+// halt kills workloads and leaves them down: halt nats
+func (s *Session) halt(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		p := s.World.Stack.Process(name)
+		if p == nil {
+			ts.Fatalf("no workload %s", name)
+		}
+		p.Kill()
+	}
+}
+
+// resume starts what halt took down: resume nats
+func (s *Session) resume(ctx context.Context) command {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		for _, name := range args {
+			p := s.World.Stack.Process(name)
+			if p == nil {
+				ts.Fatalf("no workload %s", name)
+			}
+			ts.Check(p.Restart(ctx))
+		}
+	}
+}

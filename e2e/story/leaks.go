@@ -1,0 +1,118 @@
+package story
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// told are the kinds that tell about work: none of them may repeat a secret value.
+const told = "gitrepositories,helmcharts,kustomizations,helmreleases,renders,syncs,alerts,providers,events,configmaps"
+
+// leaks searches everything the run has said for a secret value, plain, in base64 and hashed: every log, every file of
+// the controllers and of the message bus, every object that tells about work, every metric and every notification. It
+// fails at the first trace: leaks hunter2-the-value
+func (s *Session) leaks(ctx context.Context) command {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		if len(args) != 1 || len(args[0]) < 8 {
+			ts.Fatalf("usage: leaks value (at least 8 bytes)")
+		}
+		forms := formsOf(args[0])
+		searched := 0
+		look := func(where string, text []byte) {
+			searched += len(text)
+			for form, value := range forms {
+				if bytes.Contains(text, value) {
+					ts.Fatalf("%s holds the secret value (%s)", where, form)
+				}
+			}
+		}
+		ts.Check(s.lookAtFiles(look))
+		ts.Check(s.lookAtObjects(ctx, look))
+		ts.Check(s.lookAtMetrics(ctx, look))
+		look("notifications", []byte(lines(s.World.Sink.Deliveries())))
+		ts.Logf("searched %d bytes", searched)
+		fmt.Fprintf(ts.Stdout(), "searched %d bytes: no trace\n", searched)
+	}
+}
+
+func formsOf(value string) map[string][]byte {
+	sum := sha256.Sum256([]byte(value))
+	forms := map[string][]byte{
+		"plain":             []byte(value),
+		"URL-escaped":       []byte(url.QueryEscape(value)),
+		"SHA-256":           []byte(hex.EncodeToString(sum[:])),
+		"SHA-256 in base64": []byte(strings.TrimRight(base64.StdEncoding.EncodeToString(sum[:]), "=")),
+	}
+	// Inside a longer text base64 may begin at any of three alignments; what is common to all encodings at one of them
+	// starts after at most two bytes and ends before the last two.
+	for skip := range 3 {
+		whole := value[skip:]
+		whole = whole[:len(whole)/3*3]
+		forms[fmt.Sprintf("base64 at %d", skip)] = []byte(base64.StdEncoding.EncodeToString([]byte(whole)))
+	}
+	return forms
+}
+
+// lookAtFiles reads what the controllers and NATS wrote: logs, artifacts, kept renderings, stream blocks. Source
+// artifacts hold the encrypted file; kubeconfigs and mounted credentials are not made from user content.
+func (s *Session) lookAtFiles(look func(string, []byte)) error {
+	return filepath.WalkDir(filepath.Join(s.World.Dir(), "stack"), func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.Type().IsRegular() {
+			return nil //nolint:nilerr // a file that went away between listing and reading holds nothing any more
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil //nolint:nilerr // as above
+		}
+		look(path, text)
+		return nil
+	})
+}
+
+func (s *Session) lookAtObjects(ctx context.Context, look func(string, []byte)) error {
+	for kind := range strings.SplitSeq(told, ",") {
+		text, err := s.World.Cluster.Kubectl(ctx, "get", kind, "--all-namespaces", "--output=json", "--show-managed-fields")
+		if err != nil {
+			return err
+		}
+		look(kind, []byte(text))
+	}
+	return nil
+}
+
+func (s *Session) lookAtMetrics(ctx context.Context, look func(string, []byte)) error {
+	for _, name := range []string{"source-controller", "render-controller", "sync-controller", "notify-controller"} {
+		text, err := s.metrics(ctx, name)
+		if err != nil {
+			return err
+		}
+		look("metrics of "+name, text)
+	}
+	return nil
+}
+
+func (s *Session) metrics(ctx context.Context, name string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.World.Stack.MetricsAddress(name)+"/metrics", nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, fmt.Errorf("metrics of %s: %w", name, err)
+	}
+	defer response.Body.Close()
+	return io.ReadAll(io.LimitReader(response.Body, 16<<20))
+}
