@@ -1,4 +1,5 @@
-// Command e2e runs Sluice on a local control plane: make demo, make up, make down, make assets.
+// Command e2e runs Sluice on a local control plane: make demo, make up, make down, make bench, make assets. It also packs
+// images: make images.
 package main
 
 import (
@@ -24,13 +25,15 @@ func main() {
 func run(ctx context.Context, args []string) error {
 	commands := map[string]func(context.Context) error{
 		"assets": local.Assets,
+		"bench":  local.Bench,
 		"demo":   local.Demo,
-		"up":     local.Up,
-		"serve":  local.Serve,
 		"down":   local.Down,
+		"images": local.Images,
+		"serve":  local.Serve,
+		"up":     local.Up,
 	}
 	if len(args) != 1 || commands[args[0]] == nil {
-		return fmt.Errorf("usage: e2e assets|demo|up|down (see make help)")
+		return fmt.Errorf("usage: e2e assets|bench|demo|down|images|up (see make help)")
 	}
 	return commands[args[0]](ctx)
 }

@@ -43,7 +43,7 @@ modules_alone() {
 go_tests() {
 	for module in $modules; do
 		echo "-- $module"
-		(cd "$module" && go test -race -timeout 15m ./...) || return 1
+		(cd "$module" && CGO_ENABLED=1 go test -race -timeout 15m ./...) || return 1
 	done
 }
 

@@ -18,7 +18,7 @@ const (
 	pullExpiry    = 30 * time.Second
 	pullHeartbeat = 2 * time.Second
 	aliveEvery    = ackWait / 3
-	ackAttempts   = 6
+	ackAttempts   = 3
 	// maxAckPending also counts what waits for its retry: it must never hold up what is new.
 	maxAckPending = 100_000
 	maxDropReason = 200

@@ -5,9 +5,7 @@
 //   - [Scrubber] as the second net, for the values that are known
 package redact
 
-import (
-	"strings"
-)
+import "strings"
 
 // URL returns raw without the user, password, query and fragment of each URL in it. Raw is one URL or any text.
 func URL(raw string) string {
@@ -63,17 +61,17 @@ func withoutUser(rest string) string {
 	if at := strings.LastIndexByte(authority, '@'); at >= 0 {
 		return rest[at+1:]
 	}
-	colon := strings.LastIndexByte(authority, ':')
+	colon := strings.IndexByte(authority, ':')
 	if colon < 0 || strings.HasPrefix(authority, "[") || isPort(authority[colon+1:]) {
 		return rest
 	}
 	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
 		return rest[at+1:]
 	}
-	return authority[:strings.IndexByte(authority, ':')] + rest[len(authority):]
+	return authority[:colon] + rest[len(authority):]
 }
 
 // isPort takes a port, and the punctuation that may follow a URL in a sentence.
 func isPort(s string) bool {
-	return strings.Trim(strings.TrimRight(s, ",.;)"), "0123456789") == ""
+	return strings.Trim(strings.TrimRight(s, ":,.;)"), "0123456789") == ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -34,6 +35,8 @@ func (s *Session) commands(ctx context.Context) map[string]command {
 		"refused":   s.refused,
 		"incidents": s.incidents,
 		"fail":      s.fail,
+		"private":   s.private,
+		"tamper":    tamper,
 		"expand":    expand,
 		"encrypt":   encrypt,
 		"agekey":    agekey,
@@ -67,6 +70,10 @@ func (s *Session) show(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: show command [argument …]")
 	}
 	fmt.Fprintf(s.Out, "$ %s\n", strings.Join(args, " "))
+	if text, ok := s.report(args); ok {
+		fmt.Fprint(s.Out, text)
+		return
+	}
 	run(ts, neg, args[0], args[1:]...)
 	fmt.Fprint(s.Out, ts.ReadFile("stdout"))
 }
@@ -92,6 +99,14 @@ func (s *Session) commit(ctx context.Context) command {
 	}
 }
 
+// private makes a repository ask for a login: private apps ada password
+func (s *Session) private(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: private folder user password")
+	}
+	s.World.Git.RequireLogin(ts.Getenv("NS")+"/"+args[0], args[1], args[2])
+}
+
 // expand replaces $VARIABLES in files by the story's environment: expand sync.yaml
 func expand(ts *testscript.TestScript, _ bool, args []string) {
 	for _, name := range args {
@@ -114,7 +129,7 @@ func (s *Session) until(ctx context.Context) command {
 			if text, ok := s.report(args[2:]); ok {
 				return text
 			}
-			return capture(ts, args[2], args[3:])
+			return capture(ctx, ts, args[2:])
 		}
 		ctx, cancel := context.WithTimeout(ctx, limit)
 		defer cancel()
@@ -134,13 +149,18 @@ func (s *Session) until(ctx context.Context) command {
 	}
 }
 
-// capture runs a client and returns what it printed, whether or not it succeeded.
-func capture(ts *testscript.TestScript, name string, args []string) string {
-	text := ""
-	if err := ts.Exec(name, args...); err != nil {
-		text = err.Error() + "\n"
+// capture runs a client and returns what it printed, whether or not it succeeded. It leaves no trace in the story's log,
+// where what was asked in vain only hides what matters.
+func capture(ctx context.Context, ts *testscript.TestScript, args []string) string {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = ts.Getenv("WORK")
+	cmd.Env, _ = ts.Value(variables{}).([]string)
+	cmd.WaitDelay = time.Second
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		return err.Error() + "\n" + string(output)
 	}
-	return text + ts.ReadFile("stdout") + ts.ReadFile("stderr")
+	return string(output)
 }
 
 // crash kills a workload with SIGKILL and starts it again: crash source-controller

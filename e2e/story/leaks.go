@@ -43,8 +43,7 @@ func (s *Session) leaks(ctx context.Context) command {
 		ts.Check(s.lookAtObjects(ctx, look))
 		ts.Check(s.lookAtMetrics(ctx, look))
 		look("notifications", []byte(lines(s.World.Sink.Deliveries())))
-		ts.Logf("searched %d bytes", searched)
-		fmt.Fprintf(ts.Stdout(), "searched %d bytes: no trace\n", searched)
+		fmt.Fprintf(s.Out, "searched %d bytes of logs, files, objects, metrics and notifications: no trace\n", searched)
 	}
 }
 

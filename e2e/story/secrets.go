@@ -3,6 +3,7 @@ package story
 import (
 	"fmt"
 	"os"
+	"regexp"
 
 	"filippo.io/age"
 	"github.com/getsops/sops/v3"
@@ -42,6 +43,22 @@ func encrypt(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	ts.Check(os.WriteFile(path, sealed, 0o600))
 }
+
+// tamper edits an encrypted file where its MAC should notice: tamper secret.yaml
+func tamper(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: tamper file")
+	}
+	text := ts.ReadFile(args[0])
+	edited := otherKey.ReplaceAllString(text, "")
+	if edited == text {
+		ts.Fatalf("%s has no key to take out", args[0])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(edited), 0o600))
+}
+
+// otherKey is a line that tamper takes out.
+var otherKey = regexp.MustCompile(`(?m)^ +other: ENC\[.*\n`)
 
 func sopsEncrypt(path string, plain []byte, recipient, regex string) ([]byte, error) {
 	store := common.DefaultStoreForPath(config.NewStoresConfig(), path)

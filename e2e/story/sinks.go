@@ -57,7 +57,6 @@ func (s *Session) print(ts *testscript.TestScript, args []string) {
 		ts.Fatalf("usage: received service | refused service | incidents")
 	}
 	fmt.Fprint(ts.Stdout(), text)
-	fmt.Fprint(s.Out, text)
 }
 
 // fail makes a service fail for its next calls: fail slack-webhook 429 2 1s

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -67,8 +68,12 @@ func (s *Session) setup(ctx context.Context, env *testscript.Env) error {
 		env.Setenv("GIT_"+role+"_NAME", "Ada")
 		env.Setenv("GIT_"+role+"_EMAIL", "ada@example.com")
 	}
+	env.Values[variables{}] = append(slices.Clone(env.Vars), "WORK="+env.WorkDir)
 	return nil
 }
+
+// variables is the key under which a story keeps the environment of its clients.
+type variables struct{}
 
 // Play runs one story outside a test, as make demo does. The error tells which line failed.
 func (s *Session) Play(ctx context.Context, file string) (err error) {

@@ -25,6 +25,8 @@ type Options struct {
 	Root string
 	// Values for the chart, as in --set.
 	Values []string
+	// Audit has the API server keep a record of requests (see cluster.Options).
+	Audit bool
 	// Out receives a line per step.
 	Out io.Writer
 }
@@ -49,6 +51,9 @@ func Start(ctx context.Context, o Options) (*World, error) {
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o750)); err != nil {
 		return nil, fmt.Errorf("start world: %w", err)
 	}
+	if o.Root, err = filepath.Abs(o.Root); err != nil {
+		return nil, fmt.Errorf("start world: %w", err)
+	}
 	w := &World{dir: dir}
 	if err := w.start(ctx, o); err != nil {
 		w.Stop()
@@ -59,7 +64,7 @@ func Start(ctx context.Context, o Options) (*World, error) {
 }
 
 func (w *World) start(ctx context.Context, o Options) (err error) {
-	if w.Cluster, err = cluster.Start(ctx, cluster.Options{Dir: filepath.Join(w.dir, "cluster"), Out: o.Out}); err != nil {
+	if w.Cluster, err = cluster.Start(ctx, cluster.Options{Dir: filepath.Join(w.dir, "cluster"), Out: o.Out, Audit: o.Audit}); err != nil {
 		return err
 	}
 	if w.Git, err = gitserver.Start(gitserver.Options{Dir: filepath.Join(w.dir, "git")}); err != nil {

@@ -1,0 +1,46 @@
+package controller
+
+import (
+	"context"
+	"time"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
+)
+
+// Bounds of what a process without NATS keeps in memory.
+const (
+	aloneAge   = 24 * time.Hour
+	aloneBytes = 16 << 20
+)
+
+// alone bounds a bus in memory, of which this process is the only reader: what was routed is not kept for an audit
+// trail, and no stream grows beyond what a container has room for.
+func alone(memory bus.Bus) bus.Bus { return bounded{memory} }
+
+type bounded struct{ bus.Bus }
+
+func (b bounded) Publish(ctx context.Context, stream bus.Stream, m bus.Message) error {
+	return b.Bus.Publish(ctx, bound(stream), m)
+}
+
+func (b bounded) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
+	c.Stream = bound(c.Stream)
+	return b.Bus.Consume(ctx, c, handle)
+}
+
+func (b bounded) Forget(ctx context.Context, c bus.Consumer) error {
+	c.Stream = bound(c.Stream)
+	return b.Bus.Forget(ctx, c)
+}
+
+func bound(stream bus.Stream) bus.Stream {
+	stream.MaxAge, stream.MaxBytes = min(stream.MaxAge, aloneAge), min(stream.MaxBytes, aloneBytes)
+	switch stream.Name {
+	case bus.Events().Name:
+		stream.WorkQueue = true
+	case deliver.DeadLetters().Name:
+		stream.MaxAge = time.Hour // nobody reads them here; they are Events on the Alert
+	}
+	return stream
+}

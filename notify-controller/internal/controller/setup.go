@@ -1,0 +1,81 @@
+package controller
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/sluice-gitops/sluice/api/access"
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
+)
+
+// Name of the controller, as it appears in Events.
+const Name = "notify-controller"
+
+// Options of [Setup].
+type Options struct {
+	Bus bus.Bus
+	// Refs decides on references across namespaces.
+	Refs access.Checker
+	// Parallel is how many notifications are sent to one Provider at a time.
+	Parallel int
+	// Metrics registers the collectors; nil for controller-runtime's registry.
+	Metrics metrics.RegistererGatherer
+	Clock   clock.WithTicker
+}
+
+// Setup adds everything between the bus and the providers to the manager. Routing and sending start once the caches are
+// filled, on the leader only.
+func Setup(mgr ctrl.Manager, o Options) error {
+	counters := deliver.NewMetrics()
+	if o.Metrics == nil {
+		o.Metrics = metrics.Registry
+	}
+	for _, collector := range counters.Collectors() {
+		if err := o.Metrics.Register(collector); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	log := mgr.GetLogger().WithName("deliver")
+	reports := Reports{Recorder: mgr.GetEventRecorderFor(Name)} //nolint:staticcheck // core/v1 Events are what flux events and kubectl describe show
+	directory := &Directory{Cache: mgr.GetCache(), Live: mgr.GetAPIReader(), Refs: o.Refs}
+	morgue := &deliver.Morgue{Bus: o.Bus, Reports: reports, Metrics: counters}
+	roster := deliver.NewRoster(o.Bus)
+	sender := deliver.NewSender(o.Bus, directory.Open, morgue, o.Clock, log)
+	queues := deliver.NewQueues(o.Bus, directory.Providers, roster, sender, o.Parallel, o.Clock, log)
+	if err := watch(mgr, "alert", alertKind(), &alerts{directory, reports}); err != nil {
+		return err
+	}
+	if err := watch(mgr, "provider", providerKind(), &providers{directory, reports, queues.Wake}); err != nil {
+		return err
+	}
+	if err := mgr.Add(queues); err != nil {
+		return fmt.Errorf("add queues: %w", err)
+	}
+	if err := mgr.Add(deliver.NewRouter(o.Bus, directory, morgue, roster, o.Clock, log)); err != nil {
+		return fmt.Errorf("add router: %w", err)
+	}
+	return nil
+}
+
+// watch reconciles a kind as it is stored, without decoding (see [Directory]).
+func watch(mgr ctrl.Manager, name string, kind schema.GroupVersionKind, r reconcile.Reconciler) error {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(kind)
+	err := builder.ControllerManagedBy(mgr).
+		Named(name).
+		For(object, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Complete(r)
+	if err != nil {
+		return fmt.Errorf("watch %ss: %w", kind.Kind, err)
+	}
+	return nil
+}

@@ -1,0 +1,157 @@
+package deliver
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
+)
+
+const (
+	// sweepInterval is how often the queues are compared with the Providers that exist, besides each change.
+	sweepInterval = 30 * time.Second
+	// orphanGrace is how long the queue of a deleted Provider stays, for what was routed to it at the last moment.
+	orphanGrace = 5 * time.Minute
+)
+
+// ListProviders returns every Provider that exists; an error means that nothing is known.
+type ListProviders func(ctx context.Context) ([]route.Ref, error)
+
+// Queues runs one durable consumer per Provider. A deleted Provider's consumer is begun anew, so that whatever waits for
+// another attempt comes up at once and becomes a dead letter, and is forgotten after a while. Create it with NewQueues.
+type Queues struct {
+	bus       bus.Bus
+	providers ListProviders
+	roster    *Roster
+	sender    *Sender
+	parallel  int
+	clock     clock.WithTicker
+	log       logr.Logger
+
+	wake    chan struct{}
+	running map[types.UID]*runningQueue // Start's alone
+	stopped sync.WaitGroup
+}
+
+type runningQueue struct {
+	provider route.Ref
+	stop     context.CancelFunc
+	done     chan struct{}
+	// orphaned is when the Provider was found gone; zero while it exists.
+	orphaned time.Time
+}
+
+// NewQueues returns the queues of a sender; parallel is how many notifications go to one Provider at a time.
+func NewQueues(b bus.Bus, providers ListProviders, r *Roster, s *Sender, parallel int, c clock.WithTicker, log logr.Logger) *Queues {
+	return &Queues{
+		bus: b, providers: providers, roster: r, sender: s, parallel: parallel, clock: c, log: log,
+		wake: make(chan struct{}, 1), running: map[types.UID]*runningQueue{},
+	}
+}
+
+// Wake compares the queues with the Providers soon. It never blocks.
+func (q *Queues) Wake() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Start runs the queues until ctx ends and all sends under way are finished. It implements manager.Runnable.
+func (q *Queues) Start(ctx context.Context) error {
+	ticker := q.clock.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		q.sweep(ctx)
+		select {
+		case <-ctx.Done():
+			q.stopped.Wait()
+			return nil
+		case <-q.wake:
+		case <-ticker.C():
+		}
+	}
+}
+
+func (q *Queues) sweep(ctx context.Context) {
+	existing, err := q.providers(ctx)
+	if err != nil {
+		q.log.Error(err, "list Providers")
+		return
+	}
+	exists := map[types.UID]bool{}
+	for _, provider := range existing {
+		exists[provider.UID] = true
+		q.run(ctx, provider)
+	}
+	listed, err := q.roster.list(ctx)
+	if err != nil && ctx.Err() == nil {
+		q.log.Info("deleted Providers' queues are looked for later", "reason", err.Error())
+	}
+	for _, provider := range listed {
+		q.run(ctx, provider)
+	}
+	for uid, queue := range q.running {
+		if !exists[uid] {
+			q.orphan(ctx, queue)
+		}
+	}
+}
+
+func (q *Queues) run(ctx context.Context, provider route.Ref) {
+	if q.running[provider.UID] != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(ctx)
+	queue := &runningQueue{provider: provider, stop: stop, done: make(chan struct{})}
+	q.running[provider.UID] = queue
+	q.spawn(ctx, queue)
+}
+
+func (q *Queues) spawn(ctx context.Context, running *runningQueue) {
+	q.stopped.Go(func() {
+		defer close(running.done)
+		_ = consume(ctx, q.bus, queue(running.provider, q.parallel), q.sender.Handle, q.clock, q.log) // ends with ctx only
+	})
+}
+
+// orphan empties the queue of a Provider that is gone, and in the end removes it.
+func (q *Queues) orphan(ctx context.Context, running *runningQueue) {
+	if running.orphaned.IsZero() {
+		if !q.halt(ctx, running) {
+			return
+		}
+		q.run(ctx, running.provider)
+		q.running[running.provider.UID].orphaned = q.clock.Now()
+		return
+	}
+	if q.clock.Since(running.orphaned) < orphanGrace || !q.halt(ctx, running) {
+		return
+	}
+	if err := q.roster.remove(ctx, running.provider.UID); err != nil {
+		q.log.Info("the queue of a deleted Provider is removed later", "provider", running.provider.String(), "reason", err.Error())
+		return
+	}
+	q.sender.forget(running.provider)
+	q.log.Info("removed the queue of a deleted Provider", "provider", running.provider.String())
+}
+
+// halt stops a queue and forgets its place, and reports whether that worked: if not, the next sweep tries again.
+func (q *Queues) halt(ctx context.Context, running *runningQueue) bool {
+	running.stop()
+	<-running.done
+	delete(q.running, running.provider.UID)
+	if err := q.bus.Forget(ctx, queue(running.provider, q.parallel)); err != nil {
+		q.log.Info("a consumer is removed later", "provider", running.provider.String(), "reason", err.Error())
+		q.run(ctx, running.provider)
+		q.running[running.provider.UID].orphaned = running.orphaned
+		return false
+	}
+	return true
+}

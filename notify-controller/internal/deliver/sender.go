@@ -1,0 +1,261 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/utils/clock"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
+)
+
+const (
+	// leaseMargin is what a claim's lease lasts beyond the send's timeout.
+	leaseMargin = 5 * time.Second
+	// brokerWait is the wait after an error that is not the target's.
+	brokerWait = 2 * time.Second
+	// noteTimeout bounds noting an outcome, which a shutdown does not interrupt.
+	noteTimeout = 10 * time.Second
+	// maxUnnoted is how many sends that could not be noted are remembered.
+	maxUnnoted = 4096
+)
+
+// Opened is a Provider as it is now, Secrets read.
+type Opened struct {
+	Provider provider.Provider
+	// Timeout of one send.
+	Timeout time.Duration
+	// Suspended holds deliveries back.
+	Suspended bool
+}
+
+// Open makes a Provider ready. Its errors: ErrNoProvider when it does not exist, or has another UID; a
+// *provider.InvalidError when its user has to change something; any other error passes.
+type Open func(ctx context.Context, ref route.Ref) (Opened, error)
+
+// Sender handles deliveries. Create it with NewSender.
+type Sender struct {
+	open      Open
+	morgue    *Morgue
+	ledger    *ledger
+	incidents table[plan.Incident]
+	clock     clock.Clock
+	log       logr.Logger
+	// subjects serialise the deliveries of one subject, by its hash.
+	subjects [64]sync.Mutex
+
+	mu      sync.Mutex
+	paused  map[route.Ref]time.Time
+	unnoted map[string]bool
+}
+
+// NewSender returns a sender whose ledger is on the bus.
+func NewSender(b bus.Bus, open Open, m *Morgue, c clock.Clock, log logr.Logger) *Sender {
+	return &Sender{
+		open: open, morgue: m, ledger: newLedger(b), clock: c, log: log,
+		incidents: table[plan.Incident]{bus: b, name: "sluice-incidents", ttl: historyTTL},
+		paused:    map[route.Ref]time.Time{},
+		unnoted:   map[string]bool{},
+	}
+}
+
+// Handle tries one delivery. A shutdown does not interrupt it: a send under way is finished and noted.
+func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
+	ctx = context.WithoutCancel(ctx)
+	record, err := decodeRecord(d.Data)
+	if err != nil {
+		return s.refuse(ctx, d, err)
+	}
+	known, err := s.ledger.read(ctx, record.ID)
+	if err != nil {
+		return s.later(record, err)
+	}
+	state := s.state(d, record, known)
+	if plan.Begin(state).Kind == plan.Finish {
+		return bus.Done()
+	}
+	opened, err := s.open(ctx, record.Provider)
+	var wrong *provider.InvalidError
+	switch {
+	case errors.Is(err, ErrNoProvider):
+		state.Problem = "the Provider was deleted"
+	case errors.As(err, &wrong):
+		state.Problem = wrong.Reason
+	case err != nil && state.Age < plan.MaxAge:
+		return s.later(record, err)
+	case err != nil:
+		state.LastFailure = "the Provider or its Secret cannot be read"
+	}
+	state.Suspended = opened.Suspended
+	switch action := plan.Begin(state); action.Kind {
+	case plan.Wait:
+		return bus.Retry(action.After)
+	case plan.Bury:
+		return s.bury(ctx, record, known, action.Why)
+	case plan.Finish:
+		return bus.Done()
+	}
+	return s.try(ctx, record, known, opened)
+}
+
+func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock.Now()
+	state := plan.State{
+		Stage: known.Stage, Leased: known.Until.Sub(now), Age: now.Sub(d.Stored),
+		Tries: known.Tries, LastFailure: known.Failure,
+		Paused: s.paused[record.Provider].Sub(now),
+	}
+	if s.unnoted[record.ID] {
+		state.Stage = plan.Delivered
+	}
+	return state
+}
+
+// try sends, one at a time of what is about one object.
+func (s *Sender) try(ctx context.Context, record Record, known entry, opened Opened) bus.Verdict {
+	stateful, ok := opened.Provider.(provider.Stateful)
+	subject := objectKey(record.Event)
+	if ok {
+		subject = stateful.Subject(record.Event)
+	}
+	mutex := s.subject(record.Provider, subject)
+	mutex.Lock()
+	defer mutex.Unlock()
+	if ok {
+		action, err := s.arrange(ctx, record, subject, stateful.Effect(record.Event))
+		if err != nil {
+			return s.later(record, err)
+		}
+		if action.Kind == plan.Finish {
+			s.morgue.Metrics.delivery(record.Provider.String(), resultSuperseded)
+			return bus.Done()
+		}
+	}
+	known.Tries++
+	known.Stage, known.Until = plan.Claimed, s.clock.Now().Add(opened.Timeout+leaseMargin)
+	known, err := s.ledger.write(ctx, record.ID, known)
+	if err != nil {
+		return s.later(record, err)
+	}
+	sendCtx, cancel := context.WithTimeout(ctx, opened.Timeout)
+	defer cancel()
+	return s.conclude(ctx, record, known, opened.Provider.Send(sendCtx, record.Event))
+}
+
+// arrange notes what the delivery will do to the target's state before it is sent: whatever comes of the send, nothing
+// older to the opposite effect may follow it.
+func (s *Sender) arrange(ctx context.Context, record Record, subject string, effect plan.Effect) (plan.Action, error) {
+	key := hash(string(record.Provider.UID), subject)
+	known, revision, err := s.incidents.get(ctx, key)
+	if err != nil {
+		return plan.Action{}, err
+	}
+	next, action := plan.Arrange(known, effect, record.Stored)
+	if action.Kind == plan.Send && next != known {
+		_, err = s.incidents.put(ctx, key, next, revision)
+	}
+	return action, err
+}
+
+func (s *Sender) conclude(ctx context.Context, record Record, known entry, failure error) bus.Verdict {
+	jitter := rand.Float64() //nolint:gosec // it is no secret
+	outcome := plan.Outcome{OK: failure == nil, Tries: known.Tries, Jitter: jitter}
+	var refused *provider.Failure
+	if errors.As(failure, &refused) {
+		outcome.Permanent, outcome.Reason, outcome.RetryAfter = refused.Permanent, refused.Reason, refused.RetryAfter
+	}
+	action := plan.End(outcome)
+	name := record.Provider.String()
+	switch action.Kind {
+	case plan.Finish:
+		s.note(ctx, record, known)
+		s.morgue.Metrics.delivery(name, resultDelivered)
+		return bus.Done()
+	case plan.Bury:
+		return s.bury(ctx, record, known, action.Why)
+	}
+	if outcome.RetryAfter > 0 {
+		s.pause(record.Provider, action.After)
+	}
+	known.Stage, known.Until, known.Failure = plan.Failed, time.Time{}, outcome.Reason
+	if _, err := s.ledger.write(ctx, record.ID, known); err != nil {
+		s.log.Info("a failed attempt is not noted; its lease runs out instead", "delivery", record.ID, "reason", err.Error())
+	}
+	s.morgue.Metrics.delivery(name, resultRetried)
+	s.log.Info("notification not delivered yet", "provider", name, "delivery", record.ID, "tries", known.Tries,
+		"retryAfter", action.After.String(), "reason", outcome.Reason)
+	return bus.Retry(action.After)
+}
+
+// note records a delivery in the ledger, or, if the broker is gone, in memory until it comes up again.
+func (s *Sender) note(ctx context.Context, record Record, known entry) {
+	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
+	defer cancel()
+	known.Stage, known.Until, known.Failure = plan.Delivered, time.Time{}, ""
+	if _, err := s.ledger.write(ctx, record.ID, known); err == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.unnoted) < maxUnnoted {
+		s.unnoted[record.ID] = true
+	}
+}
+
+func (s *Sender) bury(ctx context.Context, record Record, known entry, reason string) bus.Verdict {
+	if err := s.morgue.bury(ctx, record, reason); err != nil {
+		return s.later(record, err)
+	}
+	known.Stage, known.Until, known.Failure = plan.Dead, time.Time{}, reason
+	if _, err := s.ledger.write(ctx, record.ID, known); err != nil {
+		s.log.Info("a dead letter is not noted", "delivery", record.ID, "reason", err.Error())
+	}
+	s.log.Info("notification given up", "provider", record.Provider.String(), "alert", record.Alert.String(),
+		"delivery", record.ID, "reason", reason)
+	return bus.Done()
+}
+
+func (s *Sender) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Verdict {
+	if err := s.morgue.buryEvent(ctx, d, "delivery: "+cause.Error()); err != nil {
+		s.log.Error(err, "unreadable delivery", "subject", d.Subject)
+		return bus.Retry(brokerWait)
+	}
+	return bus.Drop("unreadable delivery")
+}
+
+// later is the verdict on an error that is neither the notification's nor the target's.
+func (s *Sender) later(record Record, err error) bus.Verdict {
+	s.log.Info("delivery waits", "provider", record.Provider.String(), "delivery", record.ID, "reason", err.Error())
+	return bus.Retry(brokerWait)
+}
+
+func (s *Sender) subject(target route.Ref, subject string) *sync.Mutex {
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(string(target.UID) + "/" + subject)) // a hash.Hash never fails
+	return &s.subjects[sum.Sum32()%uint32(len(s.subjects))]
+}
+
+// pause holds everything for a Provider back that asked to wait; the waiting itself is in the redelivery, and durable.
+func (s *Sender) pause(target route.Ref, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.paused[target] = s.clock.Now().Add(wait)
+}
+
+// forget drops what is remembered of a Provider that is gone.
+func (s *Sender) forget(target route.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.paused, target)
+	s.morgue.Metrics.forget(target.String())
+}

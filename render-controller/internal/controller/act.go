@@ -1,0 +1,135 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/sluice-gitops/sluice/api/redact"
+	"github.com/sluice-gitops/sluice/api/rendering"
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/render-controller/internal/render"
+	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
+	"github.com/sluice-gitops/sluice/render-controller/internal/store"
+	"github.com/sluice-gitops/sluice/render-controller/internal/tree"
+)
+
+// outcome is what an attempt came to.
+type outcome struct {
+	// problem is set when there is no rendering of what subject and source ask for.
+	problem *plan.Problem
+	// rendering is the sealed content; nil to leave that of the record.
+	rendering *v1alpha1.Rendering
+	// warnings for the user.
+	warnings []string
+}
+
+// act does what was decided. The outcome is nil when there is nothing to report.
+func (r *reconciler) act(ctx context.Context, o *observation, action plan.Action) (*outcome, error) {
+	switch action {
+	case plan.Forget:
+		r.memory.forget(o.name)
+		return nil, r.options.Store.Remove(r.stored(o))
+	case plan.Fail:
+		return &outcome{problem: o.state.Problem}, nil
+	case plan.Keep:
+		known, _ := r.memory.get(o.name, o.state.Subject.UID, o.fingerprint)
+		return &outcome{rendering: plan.Good(&o.state), warnings: known.warnings}, nil
+	case plan.Render:
+		done, err := r.render(ctx, o)
+		var failed *render.Failure
+		if errors.As(err, &failed) {
+			return &outcome{problem: &plan.Problem{Reason: failed.Reason, Message: failed.Message}}, nil
+		}
+		return done, err
+	default:
+		return nil, nil
+	}
+}
+
+// render renders and, when the content is not the one that is sealed already, seals and stores it.
+func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, error) {
+	release, err := r.fetch(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	result, err := r.options.Renderer.Render(ctx, &o.job, o.keys)
+	if err != nil {
+		return nil, err
+	}
+	tag, err := r.tag(ctx, &result)
+	if err != nil {
+		return nil, err
+	}
+	done := &outcome{rendering: plan.Good(&o.state), warnings: result.Warnings}
+	if plan.MustSeal(&o.state, string(tag)) {
+		if done.rendering, err = r.seal(ctx, o, tag, &result.Content); err != nil {
+			return nil, err
+		}
+	}
+	r.memory.set(o.name, memo{
+		uid: o.state.Subject.UID, fingerprint: o.fingerprint, tag: string(tag), trace: result.Trace, warnings: result.Warnings,
+	})
+	return done, nil
+}
+
+// fetch brings the artifact to disk, and puts its path into the job.
+func (r *reconciler) fetch(ctx context.Context, o *observation) (release func(), err error) {
+	acquire := r.options.Trees.Acquire
+	if o.job.Helm != nil {
+		acquire = r.options.Trees.AcquireFile
+	}
+	unpacked, release, err := acquire(ctx, o.artifact)
+	if errors.Is(err, tree.ErrNotFound) {
+		return nil, err
+	}
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, err
+		}
+		return nil, &render.Failure{Reason: render.ReasonArtifact, Message: fmt.Sprintf(
+			"artifact of %s '%s/%s': %s", o.source.Kind, o.source.Namespace, o.source.Name, redact.Error(err))}
+	}
+	if o.job.Helm != nil {
+		o.job.Helm.ChartPath = unpacked.Path
+	} else {
+		o.job.Tree = unpacked.Path
+	}
+	return release, nil
+}
+
+// tag says which content it is: by the inputs of a release, by the objects otherwise.
+func (r *reconciler) tag(ctx context.Context, result *render.Result) (rendering.Tag, error) {
+	key, err := r.options.Seals.Key(ctx)
+	if err != nil {
+		return "", err
+	}
+	if result.Identity != nil {
+		return rendering.TagBytes(key, result.Identity...), nil
+	}
+	return rendering.ComputeTag(key, result.Content)
+}
+
+// seal encrypts a content to sync-controller and stores it.
+func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag, content *rendering.Content) (*v1alpha1.Rendering, error) {
+	recipients, err := r.options.Seals.Recipients(ctx)
+	if errors.Is(err, seal.ErrNoRecipients) {
+		return nil, &render.Failure{Reason: render.ReasonArtifact, Message: err.Error()}
+	}
+	if err != nil {
+		return nil, err
+	}
+	file, err := r.options.Store.Put(r.stored(o), func(w io.Writer) error {
+		return rendering.Seal(w, recipients.Keys, o.state.Subject.UID, tag, *content)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &v1alpha1.Rendering{
+		Tag: string(tag), Digest: file.Digest, URL: store.URL(r.options.Advertised, file), Size: file.Size,
+		Objects: int64(len(content.Objects)), Recipients: recipients.Fingerprint,
+	}, nil
+}

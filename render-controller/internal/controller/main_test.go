@@ -1,0 +1,133 @@
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/sluice-gitops/sluice/render-controller/internal/config"
+	"github.com/sluice-gitops/sluice/render-controller/internal/controller"
+	"github.com/sluice-gitops/sluice/render-controller/internal/render"
+)
+
+// systemNamespace is where the controller under test takes itself to run.
+const systemNamespace = "flux-system"
+
+// cluster is the API server that all tests of this package share, with one controller on it.
+var cluster struct {
+	config *rest.Config
+	client client.Client
+	scheme *runtime.Scheme
+	// data is the storage path of the controller; files is where it serves.
+	data, files string
+}
+
+// TestMain starts an API server and the controller, whose workers are this test binary again.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "worker" {
+		if err := render.Serve(); err != nil {
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	log.SetLogger(logr.Discard())
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		fmt.Fprintln(os.Stderr, "KUBEBUILDER_ASSETS has to name a directory with kube-apiserver and etcd; use make test")
+		return 1
+	}
+	environment := &envtest.Environment{
+		CRDDirectoryPaths: []string{filepath.Join("..", "..", "..", "charts", "sluice", "crds")}, ErrorIfCRDPathMissing: true,
+	}
+	stop, err := start(environment)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		_ = environment.Stop()
+		return 1
+	}
+	code := m.Run()
+	stop()
+	if err := environment.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+	return code
+}
+
+func start(environment *envtest.Environment) (stop func(), err error) {
+	if cluster.config, err = environment.Start(); err != nil {
+		return nil, err
+	}
+	if cluster.scheme, err = controller.NewScheme(); err != nil {
+		return nil, err
+	}
+	if cluster.client, err = client.New(cluster.config, client.Options{Scheme: cluster.scheme}); err != nil {
+		return nil, err
+	}
+	if cluster.data, err = os.MkdirTemp("", "render-controller-*"); err != nil {
+		return nil, err
+	}
+	if err := createNamespace(systemNamespace); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended, release, err := startController(ctx)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	return func() {
+		cancel()
+		<-ended
+		release()
+		_ = os.RemoveAll(cluster.data)
+	}, nil
+}
+
+// startController runs what main runs, without the flags' own defaults for addresses.
+func startController(ctx context.Context) (ended <-chan error, release func(), err error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, nil, err
+	}
+	cluster.files = "http://" + address
+	cfg, err := config.Parse([]string{
+		"--storage-path=" + cluster.data, "--storage-addr=" + address, "--storage-adv-addr=" + cluster.files,
+		"--metrics-addr=0", "--health-addr=0", "--requeue-dependency=200ms", "--build-timeout=20s", "--concurrent=2",
+	}, func(string) string { return systemNamespace })
+	if err != nil {
+		return nil, nil, err
+	}
+	mgr, err := ctrl.NewManager(cluster.config, cfg.Manager(cluster.scheme))
+	if err != nil {
+		return nil, nil, err
+	}
+	release, err = controller.Assemble(ctx, mgr, &cfg, []string{os.Args[0], "worker"})
+	if err != nil {
+		return nil, nil, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- mgr.Start(ctx) }()
+	return done, release, nil
+}
+
+func freeAddress() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}

@@ -1,0 +1,175 @@
+package controller
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/api/access"
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/render-controller/internal/render"
+	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
+	"github.com/sluice-gitops/sluice/render-controller/internal/store"
+	"github.com/sluice-gitops/sluice/render-controller/internal/tree"
+)
+
+// reasonAccessDenied is Flux's, for a reference that a rule forbids.
+const reasonAccessDenied = "AccessDenied"
+
+// observation is everything that one attempt has read.
+type observation struct {
+	name    types.NamespacedName
+	subject client.Object
+	state   plan.State
+	// live is set when the source has to be read from the API server.
+	live bool
+	// source as it was read.
+	source   v1alpha1.Source
+	artifact tree.Artifact
+	// job is what to render, but for the path of the artifact; keys are what it may decrypt with.
+	job  render.Job
+	keys render.Keys
+	// inputs name the versions of what was read besides: Kind/namespace/name, UID and resource version.
+	inputs []string
+	// fingerprint says "same inputs?". It may be a hash of secret values: it never leaves memory.
+	fingerprint [sha256.Size]byte
+	// interval and retryInterval are the subject's.
+	interval, retryInterval time.Duration
+}
+
+// problem is an error that becomes a [plan.Problem].
+type problem struct{ plan.Problem }
+
+func (p *problem) Error() string { return p.Message }
+
+func problemf(reason, format string, args ...any) error {
+	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...)}}
+}
+
+// observe reads a subject and all that its rendering depends on.
+func (r *reconciler) observe(ctx context.Context, name types.NamespacedName) (*observation, error) {
+	o := &observation{name: name, subject: r.observer.newSubject()}
+	err := r.client.Get(ctx, name, o.subject)
+	if apierrors.IsNotFound(err) {
+		return o, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	o.state.Exists = true
+	o.state.Deleting = !o.subject.GetDeletionTimestamp().IsZero()
+	o.state.Subject = v1alpha1.Subject{
+		Kind: r.observer.kind(), Name: name.Name, UID: o.subject.GetUID(), Generation: o.subject.GetGeneration(),
+		RequestedAt: o.subject.GetAnnotations()[meta.ReconcileRequestAnnotation],
+	}
+	if o.state.Record, err = r.record(ctx, name); err != nil || o.state.Deleting {
+		return o, err
+	}
+	o.live = plan.ReadLive(o.state.Subject, o.state.Record)
+	err = r.observer.observe(ctx, o)
+	var known *problem
+	if errors.As(err, &known) {
+		o.state.Problem = &known.Problem
+		return o, nil
+	}
+	if err != nil || o.state.Suspended {
+		return o, err
+	}
+	return o, r.recall(ctx, o)
+}
+
+// record reads a subject's Render; nil when there is none.
+func (r *reconciler) record(ctx context.Context, subject types.NamespacedName) (*v1alpha1.Render, error) {
+	record := &v1alpha1.Render{}
+	name := types.NamespacedName{Namespace: subject.Namespace, Name: v1alpha1.RecordName(r.observer.kind(), subject.Name)}
+	err := r.client.Get(ctx, name, record)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return record, err
+}
+
+// recall adds what is known from earlier attempts.
+func (r *reconciler) recall(ctx context.Context, o *observation) error {
+	raw, err := json.Marshal(struct {
+		Job    render.Job
+		Digest string
+		Inputs []string
+	}{o.job, o.artifact.Digest, o.inputs})
+	if err != nil {
+		return fmt.Errorf("write job: %w", err)
+	}
+	o.fingerprint = sha256.Sum256(raw)
+	if known, same := r.memory.get(o.name, o.state.Subject.UID, o.fingerprint); same {
+		o.state.Known = known.tag
+	}
+	if good := plan.Good(&o.state); good != nil {
+		o.state.Sealed.OnDisk = r.options.Store.Has(r.stored(o), good.Digest, good.Size)
+	}
+	recipients, err := r.options.Seals.Recipients(ctx)
+	if err != nil && !errors.Is(err, seal.ErrNoRecipients) {
+		return err
+	}
+	o.state.Sealed.Recipients = recipients.Fingerprint
+	return nil
+}
+
+func (r *reconciler) stored(o *observation) store.Subject {
+	return store.Subject{Kind: r.observer.kind(), Namespace: o.name.Namespace, Name: o.name.Name}
+}
+
+// reader reads from a cache, or live when the observation asks for it.
+func (o *observation) reader(cached, live client.Reader) client.Reader {
+	if o.live {
+		return live
+	}
+	return cached
+}
+
+// setArtifact takes over what a source says about its artifact, or reports that it has none.
+func (o *observation) setArtifact(source client.Object, artifact *meta.Artifact) error {
+	o.source.UID = source.GetUID()
+	if artifact == nil {
+		return problemf(render.ReasonArtifact, "%s '%s/%s' has no artifact yet", o.source.Kind, o.source.Namespace, o.source.Name)
+	}
+	o.source.Revision, o.source.Digest = artifact.Revision, artifact.Digest
+	o.source.OriginRevision = artifact.Metadata[originRevision]
+	o.artifact = tree.Artifact{URL: artifact.URL, Digest: artifact.Digest}
+	return nil
+}
+
+// originRevision is where OCI artifacts say which revision they were made from.
+const originRevision = "org.opencontainers.image.revision"
+
+// notFound reports a source that is not there.
+func (o *observation) notFound() error {
+	return problemf(render.ReasonArtifact, "%s '%s/%s' not found", o.source.Kind, o.source.Namespace, o.source.Name)
+}
+
+// resolve returns the namespace that a reference of the subject leads to.
+func (o *observation) resolve(checker access.Checker, kind, namespace, name string) (string, error) {
+	resolved, err := checker.Reference(o.name.Namespace, kind, namespace, name)
+	var denied *access.DeniedError
+	if errors.As(err, &denied) {
+		return "", problemf(reasonAccessDenied, "%s", denied.Message)
+	}
+	if err != nil {
+		return "", problemf(render.ReasonArtifact, "%v", err)
+	}
+	return resolved, nil
+}
+
+// depend notes the version of an object that the rendering depends on.
+func (o *observation) depend(kind string, object client.Object) {
+	o.inputs = append(o.inputs, fmt.Sprintf("%s/%s/%s %s %s",
+		kind, object.GetNamespace(), object.GetName(), object.GetUID(), object.GetResourceVersion()))
+}

@@ -1,0 +1,191 @@
+package controller
+
+import (
+	"context"
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/api/access"
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/render-controller/internal/helm"
+	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/render-controller/internal/render"
+)
+
+// Reasons that Flux has for HelmReleases.
+const (
+	reasonSourceNotReady = "SourceNotReady"
+	reasonValues         = "ValuesError"
+)
+
+// releases observes HelmReleases, and keeps their HelmCharts as their specs ask.
+type releases struct {
+	client       client.Client
+	live         client.Reader
+	access       access.Checker
+	capabilities *capabilities
+}
+
+func (*releases) kind() string { return helmv2.HelmReleaseKind }
+
+func (*releases) groupVersion() string { return helmv2.GroupVersion.String() }
+
+func (*releases) newSubject() client.Object { return &helmv2.HelmRelease{} }
+
+func (r *releases) observe(ctx context.Context, o *observation) error {
+	hr := o.subject.(*helmv2.HelmRelease)
+	o.state.Suspended = hr.Spec.Suspend
+	o.interval, o.retryInterval = hr.Spec.Interval.Duration, hr.Spec.Interval.Duration
+	if hr.Spec.Suspend {
+		return nil
+	}
+	if err := r.observeChart(ctx, o, hr); err != nil {
+		return err
+	}
+	sync, err := r.sync(ctx, o)
+	if err != nil {
+		return err
+	}
+	parameters := plan.NextRelease(o.state.Subject, sync)
+	o.state.Release = &parameters
+	values, err := helm.Values(hr)
+	if err != nil {
+		return problemf(reasonValues, "%v", err)
+	}
+	known, err := r.capabilities.get()
+	if err != nil {
+		return err
+	}
+	o.job.Helm = &helm.Input{
+		ChartDigest: o.artifact.Digest, ReleaseName: helm.ReleaseName(hr), Namespace: hr.GetReleaseNamespace(),
+		Values: values, Parameters: parameters, CRDs: helm.CRDPolicy(hr, parameters),
+		SkipSchema: helm.SkipSchema(hr, parameters), IgnoreHooks: helm.IgnoredHooks(hr),
+		SubjectName: hr.Name, SubjectNamespace: hr.Namespace, Capabilities: known,
+	}
+	return nil
+}
+
+// observeChart has the release's chart packaged, and reads where it is.
+func (r *releases) observeChart(ctx context.Context, o *observation, hr *helmv2.HelmRelease) error {
+	o.source = v1alpha1.Source{Kind: sourcev1.HelmChartKind, Namespace: hr.Namespace, Name: hr.GetHelmChartName()}
+	if hr.HasChartRef() || !hr.HasChartTemplate() {
+		return problemf(render.ReasonArtifact, "spec.chartRef is not served yet; use spec.chart with a GitRepository")
+	}
+	ref := hr.Spec.Chart.Spec.SourceRef
+	namespace, err := o.resolve(r.access, ref.Kind, ref.Namespace, ref.Name)
+	if err != nil {
+		return err
+	}
+	if ref.Kind != sourcev1.GitRepositoryKind {
+		return problemf(render.ReasonArtifact, "spec.chart.spec.sourceRef: sources of kind %s are not served yet; use a GitRepository", ref.Kind)
+	}
+	o.source.Namespace = namespace
+	chart, err := r.ensureChart(ctx, o, hr)
+	if err != nil {
+		return err
+	}
+	if chart.Status.ObservedGeneration != chart.Generation {
+		return problemf(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: its latest generation has not been reconciled", chart.Namespace, chart.Name)
+	}
+	if chart.Status.Artifact == nil {
+		return problemf(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: %s", chart.Namespace, chart.Name, readiness(chart))
+	}
+	return o.setArtifact(chart, chart.Status.Artifact)
+}
+
+func readiness(chart *sourcev1.HelmChart) string {
+	if ready := apimeta.FindStatusCondition(chart.Status.Conditions, meta.ReadyCondition); ready != nil && ready.Message != "" {
+		return ready.Message
+	}
+	return "it has no artifact yet"
+}
+
+// ensureChart returns the HelmChart of a release, as its spec asks for. Nothing is written when it is that already.
+func (r *releases) ensureChart(ctx context.Context, o *observation, hr *helmv2.HelmRelease) (*sourcev1.HelmChart, error) {
+	want := chartFor(hr, o.source.Namespace)
+	have := &sourcev1.HelmChart{}
+	err := o.reader(r.client, r.live).Get(ctx, client.ObjectKeyFromObject(want), have)
+	if apierrors.IsNotFound(err) {
+		err = r.client.Create(ctx, want)
+		if apierrors.IsAlreadyExists(err) {
+			return have, r.live.Get(ctx, client.ObjectKeyFromObject(want), have)
+		}
+		return want, err
+	}
+	if err != nil {
+		return nil, err
+	}
+	if owner := have.Labels[helm.LabelName]; owner != hr.Name || have.Labels[helm.LabelNamespace] != hr.Namespace {
+		return nil, problemf(reasonSourceNotReady, "HelmChart '%s/%s' is there already and does not belong to this HelmRelease: delete or rename one of them",
+			have.Namespace, have.Name)
+	}
+	changed := have.DeepCopy()
+	changed.Spec = want.Spec
+	for key, value := range want.Labels {
+		put(&changed.Labels, key, value)
+	}
+	for key, value := range want.Annotations {
+		put(&changed.Annotations, key, value)
+	}
+	if equality.Semantic.DeepEqual(have, changed) {
+		return have, nil
+	}
+	return changed, r.client.Update(ctx, changed)
+}
+
+func put(values *map[string]string, key, value string) {
+	if *values == nil {
+		*values = map[string]string{}
+	}
+	(*values)[key] = value
+}
+
+// chartFor is the HelmChart that a release asks for: <namespace>-<name>, where its source is.
+func chartFor(hr *helmv2.HelmRelease, namespace string) *sourcev1.HelmChart {
+	template := hr.Spec.Chart
+	chart := &sourcev1.HelmChart{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: hr.GetHelmChartName()},
+		Spec: sourcev1.HelmChartSpec{
+			Chart: template.Spec.Chart, Version: orDefault(template.Spec.Version, "*"),
+			SourceRef:         sourcev1.LocalHelmChartSourceReference{Kind: template.Spec.SourceRef.Kind, Name: template.Spec.SourceRef.Name},
+			Interval:          template.GetInterval(hr.Spec.Interval),
+			ReconcileStrategy: orDefault(template.Spec.ReconcileStrategy, sourcev1.ReconcileStrategyChartVersion),
+			ValuesFiles:       template.Spec.ValuesFiles, IgnoreMissingValuesFiles: template.Spec.IgnoreMissingValuesFiles,
+		},
+	}
+	if template.ObjectMeta != nil {
+		chart.Annotations = template.ObjectMeta.Annotations
+		for key, value := range template.ObjectMeta.Labels {
+			put(&chart.Labels, key, value)
+		}
+	}
+	put(&chart.Labels, helm.LabelName, hr.Name)
+	put(&chart.Labels, helm.LabelNamespace, hr.Namespace)
+	return chart
+}
+
+func orDefault(value, other string) string {
+	if value == "" {
+		return other
+	}
+	return value
+}
+
+// sync reads the subject's Sync; nil when there is none.
+func (r *releases) sync(ctx context.Context, o *observation) (*v1alpha1.Sync, error) {
+	sync := &v1alpha1.Sync{}
+	err := r.client.Get(ctx, types.NamespacedName{
+		Namespace: o.name.Namespace, Name: v1alpha1.RecordName(o.state.Subject.Kind, o.name.Name),
+	}, sync)
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return sync, err
+}

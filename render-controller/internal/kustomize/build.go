@@ -1,0 +1,246 @@
+package kustomize
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/kustomize/api/krusty"
+	"sigs.k8s.io/kustomize/api/resmap"
+	"sigs.k8s.io/kustomize/api/resource"
+	kustypes "sigs.k8s.io/kustomize/api/types"
+
+	"github.com/sluice-gitops/sluice/render-controller/internal/trace"
+)
+
+// marker is an annotation that objects from decrypted files carry through a build. It never leaves it.
+const marker = "render.sluice.dev/tainted"
+
+// MaxObjects is how many objects a build may give.
+const MaxObjects = 20_000
+
+// build is one build under way.
+type build struct {
+	files     *fileSystem
+	decrypter Decrypter
+	recorder  trace.Recorder
+	spoiled   bool
+	// copies is set when a kustomization copies values between objects, so that taint may be anywhere.
+	copies    bool
+	decrypted bool
+	// clear holds the files that were decrypted: some are read twice.
+	clear map[string][]byte
+}
+
+// Build makes the objects of a subject from the tree. An error is a [*Failure] when the user can mend it. Nothing that was
+// decrypted is ever in an error. A build is not interrupted: its process is, when it takes too long.
+func Build(root *os.Root, in *Input, decrypter Decrypter) (result Result, err error) {
+	b := &build{decrypter: decrypter, clear: map[string][]byte{}}
+	b.files = &fileSystem{root: root, overlay: map[string][]byte{}, filter: b.filter, recorder: &b.recorder}
+	defer func() {
+		if recover() != nil {
+			result, err = Result{}, failure("", "kustomize cannot cope with what it was given, and gave up")
+		}
+	}()
+	dir, err := generate(b.files, in)
+	if err != nil {
+		return Result{}, b.explain(err)
+	}
+	built, err := b.run(dir)
+	if err != nil {
+		return Result{}, b.explain(err)
+	}
+	objects, err := b.finish(built, in)
+	if err != nil {
+		return Result{}, b.explain(err)
+	}
+	return Result{Objects: objects, Trace: b.recorder.Entries(), Spoiled: b.spoiled}, nil
+}
+
+// run calls kustomize: files from anywhere in the tree, no plugins, the schema that kustomize brings.
+func (b *build) run(dir string) (resmap.ResMap, error) {
+	kustomizer := krusty.MakeKustomizer(&krusty.Options{
+		LoadRestrictions: kustypes.LoadRestrictionsNone,
+		PluginConfig:     kustypes.DisabledPluginConfig(),
+	})
+	built, err := kustomizer.Run(b.files, mounted(dir))
+	if b.files.refusal != nil {
+		return nil, b.files.refusal
+	}
+	if err != nil {
+		return nil, fmt.Errorf("kustomize build failed: %w", err)
+	}
+	if built.Size() > MaxObjects {
+		return nil, failure("", "the build gives %d objects, more than the %d that are allowed", built.Size(), MaxObjects)
+	}
+	return built, nil
+}
+
+// filter sees each file on its way to kustomize.
+func (b *build) filter(name string, content []byte) ([]byte, error) {
+	if err := checkAliases(name, content); err != nil {
+		return nil, err
+	}
+	if isKustomization(name) {
+		return content, b.inspect(name, content)
+	}
+	content, err := b.decrypt(name, content)
+	if err != nil {
+		return nil, err
+	}
+	return content, inspectDocument(name, content)
+}
+
+func (b *build) decrypt(name string, content []byte) ([]byte, error) {
+	if b.decrypter == nil {
+		return content, nil
+	}
+	if known, ok := b.clear[name]; ok {
+		return known, nil
+	}
+	clear, decrypted, spread, err := b.decrypter.File(name, content, marker)
+	if err != nil {
+		return nil, failure(name, "cannot be decrypted: %v", err)
+	}
+	if decrypted {
+		b.decrypted, b.clear[name] = true, clear
+	}
+	b.copies = b.copies || spread
+	return clear, nil
+}
+
+func (b *build) inspect(name string, content []byte) error {
+	k, err := inspect(name, content)
+	if err != nil || k == nil {
+		return err
+	}
+	b.spoiled = b.spoiled || len(k.OpenAPI) > 0
+	b.copies = b.copies || len(k.Replacements) > 0 || len(k.Vars) > 0 || len(k.Transformers) > 0
+	if b.decrypter != nil {
+		announce(b.decrypter, path.Dir(name), k)
+	}
+	return nil
+}
+
+// announce tells the decrypter what the generators of a kustomization do with their files.
+func announce(decrypter Decrypter, dir string, k *kustypes.Kustomization) {
+	for i := range k.SecretGenerator {
+		sources := &k.SecretGenerator[i].KvPairSources
+		for _, source := range sources.FileSources {
+			key, file, named := strings.Cut(source, "=")
+			if !named {
+				key, file = path.Base(source), source
+			}
+			decrypter.SecretFile(path.Join(dir, file), key)
+		}
+		for _, source := range append([]string{sources.EnvSource}, sources.EnvSources...) {
+			decrypter.SecretEnv(path.Join(dir, source))
+		}
+	}
+	for i := range k.ConfigMapGenerator {
+		sources := &k.ConfigMapGenerator[i].KvPairSources
+		for _, source := range sources.FileSources {
+			decrypter.Plain(path.Join(dir, fileOf(source)))
+		}
+		for _, source := range append([]string{sources.EnvSource}, sources.EnvSources...) {
+			decrypter.Plain(path.Join(dir, source))
+		}
+	}
+}
+
+// finish turns what kustomize built into objects: decrypted, substituted, with the common metadata.
+func (b *build) finish(built resmap.ResMap, in *Input) ([]Object, error) {
+	substitute := newSubstituter(in.Substitution)
+	objects := make([]Object, 0, built.Size())
+	for _, res := range built.Resources() {
+		object, err := b.finishOne(res, substitute)
+		if err != nil {
+			return nil, err
+		}
+		if object.Unstructured == nil {
+			continue
+		}
+		addMetadata(object.Unstructured, in)
+		object.Tainted = object.Tainted || (b.decrypted && b.copies)
+		objects = append(objects, object)
+	}
+	return objects, nil
+}
+
+func (b *build) finishOne(res *resource.Resource, substitute *substituter) (Object, error) {
+	tainted, err := unmark(res)
+	if err != nil {
+		return Object{}, err
+	}
+	if err := b.decryptBuilt(res, &tainted); err != nil {
+		return Object{}, err
+	}
+	secret, err := substitute.apply(res)
+	if err != nil {
+		return Object{}, err
+	}
+	object, err := toUnstructured(res)
+	if err != nil {
+		return Object{}, err
+	}
+	if object.GetAPIVersion() == kustypes.KustomizationVersion && object.GetKind() == kustypes.KustomizationKind {
+		return Object{}, nil
+	}
+	return Object{Unstructured: object, Tainted: tainted || secret || isSecret(object)}, nil
+}
+
+// decryptBuilt decrypts what is still encrypted in a built object. Without a decrypter an encrypted Secret is refused.
+func (b *build) decryptBuilt(res *resource.Resource, tainted *bool) error {
+	object, err := toUnstructured(res)
+	if err != nil {
+		return err
+	}
+	if optedOut(object) {
+		return nil
+	}
+	if b.decrypter == nil {
+		return refuseEncrypted(object)
+	}
+	decrypted, err := b.decrypter.Object(object)
+	if err != nil {
+		return failure("", "cannot be decrypted: %v", err)
+	}
+	if !decrypted {
+		return refuseEncrypted(object)
+	}
+	*tainted, b.decrypted = true, true
+	data, err := object.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("%s: %w", describe(object), err)
+	}
+	return res.UnmarshalJSON(data)
+}
+
+func toUnstructured(res *resource.Resource) (*unstructured.Unstructured, error) {
+	data, err := res.MarshalJSON()
+	if err != nil {
+		return nil, failure("", "%s/%s cannot be written as JSON", res.GetKind(), res.GetName())
+	}
+	object := &unstructured.Unstructured{}
+	if err := object.UnmarshalJSON(data); err != nil {
+		return nil, failure("", "%s/%s is not a Kubernetes object", res.GetKind(), res.GetName())
+	}
+	return object, nil
+}
+
+// explain turns an error into one for the user. What kustomize says may repeat what it read: it is withheld when that was
+// decrypted.
+func (b *build) explain(err error) error {
+	var known *Failure
+	if !errors.As(err, &known) {
+		known = failure("", "%s", readable(err.Error()))
+	}
+	if b.decrypted && b.decrypter.Leaks(known.Message) {
+		return &Failure{PathMissing: known.PathMissing, File: known.File,
+			Message: "kustomize build failed; its message is withheld because it repeats a decrypted value"}
+	}
+	return known
+}

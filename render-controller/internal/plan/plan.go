@@ -1,0 +1,125 @@
+// Package plan decides what render-controller does with one subject. It reads nothing but its arguments.
+//
+// The order of the rules in [Decide] is the order in which they win. After a rendering, [MustSeal] says whether the sealed
+// file that is there still holds it.
+package plan
+
+import (
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+)
+
+// Problem is why a subject cannot be rendered, in words for its user.
+type Problem struct {
+	// Reason is the one that Flux uses on the subject.
+	Reason string
+	// Message says what is wrong, where, and what to do. It holds no secret value.
+	Message string
+}
+
+// State is everything that was observed about one subject.
+type State struct {
+	// Exists is false when the subject is gone.
+	Exists bool
+	// Deleting and Suspended subjects are left alone.
+	Deleting, Suspended bool
+	// Problem is what stands in the way of a rendering, if anything.
+	Problem *Problem
+	// Record is what the subject's Render says; nil when there is none.
+	Record *v1alpha1.Render
+	// Subject as it was read now.
+	Subject v1alpha1.Subject
+	// Known is the tag of the content that the very same inputs gave before; empty when that is not known.
+	Known string
+	// Sealed tells of the file that the record names.
+	Sealed Sealed
+	// Release are the parameters to render a release with; nil for a Kustomization.
+	Release *v1alpha1.ReleaseParameters
+}
+
+// Sealed is what is known about the file that a record names.
+type Sealed struct {
+	// OnDisk is set when the file is there.
+	OnDisk bool
+	// Recipients is the fingerprint of those that may open a rendering now; empty when nobody is named.
+	Recipients string
+}
+
+// Action is what to do.
+type Action int
+
+const (
+	// Nothing is to be done, and nothing written.
+	Nothing Action = iota
+	// Forget drops what is kept about a subject that is gone.
+	Forget
+	// Fail reports the problem. The last good rendering stays.
+	Fail
+	// Keep reports that the rendering in the record stands.
+	Keep
+	// Render renders.
+	Render
+)
+
+func (a Action) String() string {
+	return [...]string{"nothing", "forget", "fail", "keep", "render"}[a]
+}
+
+// Decide returns what to do.
+func Decide(s *State) Action {
+	switch {
+	case !s.Exists:
+		return Forget
+	case s.Deleting, s.Suspended:
+		return Nothing
+	case s.Problem != nil:
+		return Fail
+	case s.Known != "" && !MustSeal(s, s.Known):
+		return Keep
+	default:
+		return Render
+	}
+}
+
+// MustSeal says whether content with that tag has to be sealed, or whether the file that the record names holds it, for
+// those who may open it now.
+func MustSeal(s *State, tag string) bool {
+	if Good(s) == nil {
+		return true
+	}
+	have := s.Record.Rendering
+	return have.Tag != tag || !s.Sealed.OnDisk || !sameRelease(s.Record.Release, s.Release) ||
+		(s.Sealed.Recipients != "" && s.Sealed.Recipients != have.Recipients)
+}
+
+// Good returns the last good rendering of this very subject, not of one of the same name before it.
+func Good(s *State) *v1alpha1.Rendering {
+	if s.Record == nil || s.Record.Subject.UID != s.Subject.UID {
+		return nil
+	}
+	return s.Record.Rendering
+}
+
+// ReadLive says whether the source has to be read from the API server rather than from a cache: a token that has not been
+// handed over yet asks for the source as it is now.
+func ReadLive(subject v1alpha1.Subject, record *v1alpha1.Render) bool {
+	if subject.RequestedAt == "" {
+		return false
+	}
+	return record == nil || record.Subject.UID != subject.UID || record.Subject.RequestedAt != subject.RequestedAt
+}
+
+// NextRelease returns the parameters to render a release with: those that sync-controller asks for, or those of a first
+// install while it has said nothing about this subject.
+func NextRelease(subject v1alpha1.Subject, sync *v1alpha1.Sync) v1alpha1.ReleaseParameters {
+	if sync == nil || sync.Release == nil || sync.Subject.UID != subject.UID || sync.Release.Next.Revision < 1 {
+		return v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}
+	}
+	return sync.Release.Next
+}
+
+func sameRelease(a, b *v1alpha1.ReleaseParameters) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return *a == *b
+}

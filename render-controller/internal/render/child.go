@@ -1,0 +1,118 @@
+package render
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/sluice-gitops/sluice/api/rendering"
+	"github.com/sluice-gitops/sluice/render-controller/internal/helm"
+	"github.com/sluice-gitops/sluice/render-controller/internal/kustomize"
+	"github.com/sluice-gitops/sluice/render-controller/internal/sops"
+	"github.com/sluice-gitops/sluice/render-controller/internal/worker"
+)
+
+// methodUnwrap asks the parent to decrypt a data key.
+const methodUnwrap = "unwrap"
+
+// Handle does a [Job] in a worker process: it is a [worker.Handler].
+func Handle(raw json.RawMessage, parent *worker.Parent) (result any, spoiled bool, err error) {
+	var job Job
+	if err := json.Unmarshal(raw, &job); err != nil {
+		return nil, false, fmt.Errorf("read job: %w", err)
+	}
+	var end outcome
+	switch {
+	case job.Kustomize != nil:
+		spoiled, err = buildKustomization(&job, parent, &end)
+	case job.Helm != nil:
+		err = renderRelease(job.Helm, parent, &end)
+	default:
+		err = errors.New("a job without work")
+	}
+	if err != nil {
+		return nil, spoiled, err
+	}
+	return end, spoiled, nil
+}
+
+func buildKustomization(job *Job, parent *worker.Parent, end *outcome) (spoiled bool, err error) {
+	root, err := os.OpenRoot(job.Tree)
+	if err != nil {
+		return false, fmt.Errorf("open the source artifact: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	var decrypter kustomize.Decrypter
+	var files *sops.Decrypter
+	if job.Decryption != nil {
+		files = sops.New(sops.Options{WarnOnMAC: job.Decryption.WarnOnMAC, Unwrap: func(wrapped sops.WrappedKey) ([]byte, error) {
+			var key []byte
+			err := parent.Call(methodUnwrap, wrapped, &key)
+			return key, err
+		}})
+		decrypter = files
+	}
+	result, err := kustomize.Build(root, job.Kustomize, decrypter)
+	if err != nil {
+		end.Failure = kustomizeFailure(err)
+		return true, nil // a failed build may have left its schema behind
+	}
+	for _, object := range result.Objects {
+		if err := send(parent, rendering.Object{Tainted: object.Tainted, Object: object.Unstructured}); err != nil {
+			return true, err
+		}
+	}
+	end.Objects, end.Trace = len(result.Objects), result.Trace
+	if files != nil {
+		end.Warnings = files.Warnings()
+	}
+	return result.Spoiled, nil
+}
+
+func kustomizeFailure(err error) *Failure {
+	var known *kustomize.Failure
+	if errors.As(err, &known) && known.PathMissing {
+		return &Failure{Reason: ReasonArtifact, Message: known.Error()}
+	}
+	return &Failure{Reason: ReasonBuild, Message: err.Error()}
+}
+
+func renderRelease(in *helm.Input, parent *worker.Parent, end *outcome) error {
+	out, err := helm.Render(context.Background(), *in)
+	if err != nil {
+		end.Failure = &Failure{Reason: ReasonBuild, Message: err.Error()}
+		return nil
+	}
+	if len(out.Unsupported) > 0 {
+		end.Failure = &Failure{Reason: ReasonBuild, Message: "the chart has hooks, which are not run yet: " +
+			strings.Join(out.Unsupported, ", ") + "; disable its hooks in the HelmRelease, or remove them from the chart"}
+		return nil
+	}
+	for _, object := range out.Content.Objects {
+		if err := send(parent, object); err != nil {
+			return err
+		}
+	}
+	end.Objects, end.Release, end.Identity = len(out.Content.Objects), out.Content.Release, out.Identity
+	return nil
+}
+
+func send(parent *worker.Parent, object rendering.Object) error {
+	data, err := object.Object.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("write object: %w", err)
+	}
+	return parent.Part(part{Tainted: object.Tainted, Phase: object.Phase, Object: data})
+}
+
+// Serve does jobs on standard input and output until the parent closes them. It is what a worker process runs.
+func Serve() error {
+	out, err := worker.Confine()
+	if err != nil {
+		return err
+	}
+	return worker.Serve(os.Stdin, out, Handle)
+}

@@ -1,0 +1,262 @@
+package tree
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Options configures a [Cache].
+type Options struct {
+	// Dir is where trees are kept. It belongs to the cache: what is in it at the start is removed.
+	Dir string
+	// Capacity is how many bytes of unpinned trees are kept; 4 GiB when zero.
+	Capacity int64
+	// Limits of one artifact.
+	Limits Limits
+	// Timeout of one download; two minutes when zero.
+	Timeout time.Duration
+	// Client fetches; a client that follows no proxy and three redirects when nil.
+	Client *http.Client
+}
+
+// Tree is an artifact on disk. It stays until it is released.
+type Tree struct {
+	// Path of the read-only directory, or of the file for [Cache.AcquireFile].
+	Path string
+	// Digest of the artifact.
+	Digest string
+	// Manifest of the directory; nil for a file.
+	Manifest Manifest
+	size     int64
+}
+
+// Cache holds trees. It is safe for concurrent use.
+type Cache struct {
+	options Options
+
+	mu      sync.Mutex
+	entries map[string]*entry
+	clock   uint64 // counts uses, for the order in which trees are dropped
+	size    int64
+}
+
+type entry struct {
+	ready chan struct{} // closed when tree or err is set
+	tree  *Tree
+	err   error
+	pins  int
+	used  uint64
+}
+
+const (
+	defaultCapacity = 4 << 30
+	defaultTimeout  = 2 * time.Minute
+	maxRedirects    = 3
+)
+
+// Open returns an empty cache in a directory of its own.
+func Open(options Options) (*Cache, error) {
+	if options.Capacity <= 0 {
+		options.Capacity = defaultCapacity
+	}
+	if options.Timeout <= 0 {
+		options.Timeout = defaultTimeout
+	}
+	if options.Client == nil {
+		options.Client = newClient()
+	}
+	options.Limits = options.Limits.withDefaults()
+	if err := remove(options.Dir); err != nil {
+		return nil, fmt.Errorf("empty the artifact cache: %w", err)
+	}
+	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create the artifact cache: %w", err)
+	}
+	return &Cache{options: options, entries: map[string]*entry{}}, nil
+}
+
+func newClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 8},
+		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+			if len(via) > maxRedirects {
+				return errors.New("too many redirects")
+			}
+			return nil
+		},
+	}
+}
+
+// Acquire returns the artifact unpacked. The caller calls release once, when it no longer reads it. The error wraps
+// [ErrNotFound] or [ErrInvalid] where that is what is wrong.
+func (c *Cache) Acquire(ctx context.Context, artifact Artifact) (tree *Tree, release func(), err error) {
+	return c.acquire(ctx, artifact, "tree", c.unpack)
+}
+
+// AcquireFile returns the artifact as the file it is, digest compared. Otherwise it is like [Cache.Acquire].
+func (c *Cache) AcquireFile(ctx context.Context, artifact Artifact) (tree *Tree, release func(), err error) {
+	return c.acquire(ctx, artifact, "file", c.keepFile)
+}
+
+type fetcher func(ctx context.Context, artifact Artifact, path string) (*Tree, error)
+
+func (c *Cache) acquire(ctx context.Context, artifact Artifact, kind string, fetch fetcher) (*Tree, func(), error) {
+	key := kind + "-" + strings.ReplaceAll(artifact.Digest, ":", "-")
+	if strings.ContainsAny(key, `/\.`) || len(key) > 200 {
+		return nil, nil, fmt.Errorf("%w: digest %.80q is not one", ErrInvalid, artifact.Digest)
+	}
+	held, mine := c.pin(key)
+	if mine {
+		c.fill(ctx, key, held, artifact, fetch)
+	}
+	select {
+	case <-held.ready:
+	case <-ctx.Done():
+		c.unpin(held)
+		return nil, nil, ctx.Err()
+	}
+	if held.err != nil {
+		c.unpin(held)
+		return nil, nil, held.err
+	}
+	return held.tree, sync.OnceFunc(func() { c.unpin(held) }), nil
+}
+
+// pin returns the entry of a key, pinned, and whether the caller is the one to fill it.
+func (c *Cache) pin(key string) (held *entry, mine bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock++
+	held, known := c.entries[key]
+	if !known {
+		held = &entry{ready: make(chan struct{})}
+		c.entries[key] = held
+	}
+	held.pins++
+	held.used = c.clock
+	return held, !known
+}
+
+// fill fetches an entry's tree. A failure is for those who wait now; the next caller tries again.
+func (c *Cache) fill(ctx context.Context, key string, held *entry, artifact Artifact, fetch fetcher) {
+	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
+	defer cancel()
+	tree, err := fetch(ctx, artifact, filepath.Join(c.options.Dir, key))
+	c.mu.Lock()
+	held.tree, held.err = tree, err
+	if err != nil {
+		delete(c.entries, key)
+	} else {
+		c.size += tree.size
+	}
+	c.mu.Unlock()
+	close(held.ready)
+}
+
+func (c *Cache) unpin(held *entry) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	held.pins--
+	for c.size > c.options.Capacity {
+		key, oldest := c.oldest()
+		if oldest == nil || remove(oldest.tree.Path) != nil {
+			return
+		}
+		delete(c.entries, key)
+		c.size -= oldest.tree.size
+	}
+}
+
+// oldest is the least recently used tree that nobody has pinned.
+func (c *Cache) oldest() (key string, oldest *entry) {
+	for k, e := range c.entries {
+		if e.pins == 0 && e.tree != nil && (oldest == nil || e.used < oldest.used) {
+			key, oldest = k, e
+		}
+	}
+	return key, oldest
+}
+
+func (c *Cache) unpack(ctx context.Context, artifact Artifact, path string) (*Tree, error) {
+	file, err := c.fetch(ctx, artifact)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close(); _ = os.Remove(file.Name()) }()
+	temporary, err := os.MkdirTemp(c.options.Dir, "unpack-*")
+	if err != nil {
+		return nil, fmt.Errorf("unpack artifact: %w", err)
+	}
+	manifest, size, err := extractInto(file, temporary, c.options.Limits)
+	if err == nil {
+		err = os.Rename(temporary, path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(err, remove(temporary)))
+	}
+	return &Tree{Path: path, Digest: artifact.Digest, Manifest: manifest, size: size}, nil
+}
+
+func extractInto(archive io.Reader, dir string, limits Limits) (Manifest, int64, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { _ = root.Close() }()
+	return extract(archive, root, limits)
+}
+
+func (c *Cache) keepFile(ctx context.Context, artifact Artifact, path string) (*Tree, error) {
+	file, err := c.fetch(ctx, artifact)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	info, err := file.Stat()
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("keep artifact: %w", errors.Join(err, os.Remove(file.Name())))
+	}
+	return &Tree{Path: path, Digest: artifact.Digest, size: info.Size()}, nil
+}
+
+// fetch downloads into a temporary file, which the caller removes or renames.
+func (c *Cache) fetch(ctx context.Context, artifact Artifact) (*os.File, error) {
+	file, err := os.CreateTemp(c.options.Dir, "download-*")
+	if err != nil {
+		return nil, fmt.Errorf("download artifact: %w", err)
+	}
+	err = download(ctx, c.options.Client, artifact, c.options.Limits.Compressed, file)
+	if err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
+	}
+	return file, nil
+}
+
+// remove deletes a file or a read-only tree.
+func remove(path string) error {
+	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			err = os.Chmod(name, 0o700)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return os.RemoveAll(path)
+}

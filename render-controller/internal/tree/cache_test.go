@@ -1,0 +1,260 @@
+package tree
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// member is one entry of an archive that a test makes.
+type member struct {
+	name    string
+	kind    byte
+	mode    int64
+	content string
+	link    string
+}
+
+func file(name, content string) member {
+	return member{name: name, kind: tar.TypeReg, mode: 0o600, content: content}
+}
+
+func pack(t testing.TB, members ...member) []byte {
+	t.Helper()
+	var packed bytes.Buffer
+	zipped := gzip.NewWriter(&packed)
+	archive := tar.NewWriter(zipped)
+	for _, m := range members {
+		header := &tar.Header{Name: m.name, Typeflag: m.kind, Mode: m.mode, Size: int64(len(m.content)), Linkname: m.link}
+		if err := archive.WriteHeader(header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := archive.Write([]byte(m.content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return packed.Bytes()
+}
+
+func digestOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+// serve serves content at every path, and counts the requests.
+func serve(t *testing.T, content []byte) (url string, requests *atomic.Int64) {
+	t.Helper()
+	requests = &atomic.Int64{}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		if r.URL.Path == "/missing" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = w.Write(content)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL, requests
+}
+
+func newCache(t *testing.T, options Options) *Cache {
+	t.Helper()
+	options.Dir = filepath.Join(t.TempDir(), "trees")
+	cache, err := Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = remove(options.Dir) })
+	return cache
+}
+
+func TestAcquireUnpacksOncePerDigest(t *testing.T) {
+	content := pack(t, file("apps/a.yaml", "a: 1"), member{name: "run.sh", kind: tar.TypeReg, mode: 0o755, content: "#!/bin/sh"},
+		member{name: "empty", kind: tar.TypeDir, mode: 0o755}, member{name: "link", kind: tar.TypeSymlink, link: "/etc/passwd"})
+	url, requests := serve(t, content)
+	cache := newCache(t, Options{})
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			tree, release, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer release()
+			if got, err := os.ReadFile(filepath.Join(tree.Path, "apps", "a.yaml")); err != nil || string(got) != "a: 1" {
+				t.Errorf("read %q, %v", got, err)
+			}
+		})
+	}
+	group.Wait()
+	if requests.Load() != 1 {
+		t.Errorf("%d downloads for one digest", requests.Load())
+	}
+
+	tree, release, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	want := Manifest{
+		".": {Kind: Directory, Mode: 0o500}, "apps": {Kind: Directory, Mode: 0o500}, "empty": {Kind: Directory, Mode: 0o500},
+		"apps/a.yaml": {Kind: File, Mode: 0o400, Digest: digestOf([]byte("a: 1")), Size: 4},
+		"run.sh":      {Kind: File, Mode: 0o500, Digest: digestOf([]byte("#!/bin/sh")), Size: 9},
+	}
+	if len(tree.Manifest) != len(want) {
+		t.Errorf("manifest %v, want %v", tree.Manifest, want)
+	}
+	for name, entry := range want {
+		if tree.Manifest[name] != entry {
+			t.Errorf("manifest of %s is %+v, want %+v", name, tree.Manifest[name], entry)
+		}
+		if info, err := os.Lstat(filepath.Join(tree.Path, name)); name != "." && (err != nil || info.Mode().Perm() != entry.Mode) {
+			t.Errorf("%s on disk: %v %v, want mode %v", name, info, err, entry.Mode)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(tree.Path, "link")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the symlink was unpacked: %v", err)
+	}
+}
+
+func TestAcquireRefuses(t *testing.T) {
+	good := pack(t, file("a.yaml", "a: 1"))
+	small := Limits{Compressed: 1 << 20, Uncompressed: 1 << 16, Files: 10, PathLength: 20}
+	many := make([]member, 0, 11)
+	for i := range 11 {
+		many = append(many, file(string(rune('a'+i)), ""))
+	}
+	cases := map[string]struct {
+		reason  string
+		content []byte
+		digest  string
+		want    string
+	}{
+		"another digest":    {"what is served is not what was announced", good, digestOf([]byte("other")), "do not have the digest"},
+		"no digest":         {"nothing to compare with", good, "", "digest"},
+		"digest as a path":  {"a digest names a directory on disk", good, "sha256:../../x", "is not one"},
+		"unknown algorithm": {"it cannot be computed", good, "md5:d41d8cd98f00b204e9800998ecf8427e", "digest"},
+		"truncated":         {"a gzip that ends early", good[:len(good)/2], digestOf(good[:len(good)/2]), "cut short"},
+		"not gzip":          {"an error page", []byte("<html>"), digestOf([]byte("<html>")), "not a gzip"},
+		"leads outside":     {"a path with ..", pack(t, file("../x", "")), "", "leads outside"},
+		"hidden in a path":  {"a path that climbs after a directory", pack(t, file("a/../../x", "")), "", "leads outside"},
+		"absolute":          {"an absolute path", pack(t, file("/etc/x", "")), "", "absolute"},
+		"backslash":         {"a separator elsewhere", pack(t, file(`a\..\b`, "")), "", "character"},
+		"twice":             {"the second would replace the first", pack(t, file("a", "1"), file("a", "2")), "", "twice"},
+		"too many files":    {"a limit", pack(t, many...), "", "more than 10 files"},
+		"long path":         {"a limit", pack(t, file(strings.Repeat("a", 21), "")), "", "more than the 20"},
+		"bomb":              {"it unpacks to more than is allowed", pack(t, file("a", strings.Repeat("0", 1<<17))), "", "when unpacked"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			url, _ := serve(t, c.content)
+			cache := newCache(t, Options{Limits: small})
+			artifact := Artifact{URL: url, Digest: c.digest}
+			if c.digest == "" && name != "no digest" {
+				artifact.Digest = digestOf(c.content)
+			}
+			_, _, err := cache.Acquire(t.Context(), artifact)
+			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: error %v, want one about %q", c.reason, err, c.want)
+			}
+			left, err := os.ReadDir(cache.options.Dir)
+			if err != nil || len(left) != 0 {
+				t.Errorf("%s: left behind: %v %v", c.reason, left, err)
+			}
+		})
+	}
+}
+
+func TestAcquireTriesAgain(t *testing.T) {
+	content := pack(t, file("a", "1"))
+	url, _ := serve(t, content)
+	cache := newCache(t, Options{})
+	if _, _, err := cache.Acquire(t.Context(), Artifact{URL: url + "/missing", Digest: digestOf(content)}); !errors.Is(err, ErrNotFound) {
+		t.Errorf("error %v, want ErrNotFound", err)
+	}
+	_, release, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := cache.Acquire(ended, Artifact{URL: url, Digest: digestOf([]byte("x"))}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+}
+
+func TestDropsLeastRecentlyUsed(t *testing.T) {
+	cache := newCache(t, Options{Capacity: 10})
+	acquire := func(text string) (path string, release func()) {
+		content := pack(t, file("a", text))
+		url, _ := serve(t, content)
+		tree, release, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tree.Path, release
+	}
+	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	pinned, unpin := acquire("pinned")
+	old, release := acquire("olds")
+	release()
+	_, release = acquire("newer")
+	release()
+	if there(old) || !there(pinned) {
+		t.Errorf("old there: %v, pinned there: %v; want only the pinned", there(old), there(pinned))
+	}
+	unpin()
+}
+
+func TestAcquireFileKeepsTheArchive(t *testing.T) {
+	content := pack(t, file("chart/Chart.yaml", "name: x"))
+	url, _ := serve(t, content)
+	cache := newCache(t, Options{})
+	tree, release, err := cache.AcquireFile(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if got, err := os.ReadFile(tree.Path); err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the file differs from what was served: %v", err)
+	}
+}
+
+func FuzzExtract(f *testing.F) {
+	f.Add(pack(f, file("a/b.yaml", "a: 1"), member{name: "d", kind: tar.TypeDir}))
+	f.Add(pack(f, file("../b", "a"), member{name: "l", kind: tar.TypeSymlink, link: ".."}))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, archive []byte) {
+		dir := filepath.Join(t.TempDir(), "in")
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = remove(dir) })
+		limits := Limits{Uncompressed: 1 << 16, Files: 100, PathLength: 100, Compressed: 1 << 16}
+		_, size, err := extractInto(bytes.NewReader(archive), dir, limits)
+		if err == nil && size > limits.Uncompressed {
+			t.Errorf("unpacked %d bytes", size)
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), "*")); len(left) != 1 {
+			t.Errorf("something outside: %v", left)
+		}
+	})
+}

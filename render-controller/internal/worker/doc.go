@@ -1,0 +1,10 @@
+// Package worker runs jobs in child processes of this binary, so that a job that crashes, hangs or eats memory takes
+// nothing else with it.
+//
+// The parent has a [Pool], the child runs [Serve]. They speak in frames over the child's standard input and output (see
+// frame.go). A child has no keys, no network and no environment: what it needs comes with the job, and what it must not
+// hold it asks the parent for ([Parent.Call]). It dies with its parent, at its deadline, and when it is over its memory.
+//
+// What is in a job and in its result is the caller's; nothing here logs or keeps it. A child's standard error goes
+// nowhere, since it may repeat what the child was given.
+package worker

@@ -1,0 +1,184 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Options configures a [Pool]. Command is required; a zero field stands for its default.
+type Options struct {
+	// Command starts a child: this binary's path and arguments.
+	Command []string
+	// Env is added to a child's environment, which is otherwise empty but for GOMEMLIMIT.
+	Env []string
+	// Size is how many children work at a time; 4 when zero.
+	Size int
+	// Idle is how long a child without a job stays; 30 seconds when zero.
+	Idle time.Duration
+	// Deadline of one job; two minutes when zero.
+	Deadline time.Duration
+	// MemoryLimit is how many resident bytes a child may hold before it is killed; 1 GiB when zero. Four fifths of it are
+	// the child's soft limit.
+	MemoryLimit int64
+}
+
+const (
+	defaultSize        = 4
+	defaultIdle        = 30 * time.Second
+	defaultDeadline    = 2 * time.Minute
+	defaultMemoryLimit = 1 << 30
+	watchInterval      = 100 * time.Millisecond
+)
+
+// Peer is the parent's side of a job. Its methods are called from the goroutine that runs the job.
+type Peer interface {
+	// Call answers a question of the child. The text of an error reaches the child.
+	Call(ctx context.Context, method string, params json.RawMessage) (result any, err error)
+	// Part takes a part of the result. An error ends the job.
+	Part(part json.RawMessage) error
+}
+
+// Pool runs jobs in children, which it starts on demand and lets go when they are idle. It is safe for concurrent use.
+type Pool struct {
+	options Options
+	slots   chan struct{}
+
+	mu     sync.Mutex
+	idle   []*process
+	closed bool
+}
+
+// NewPool returns a pool without children.
+func NewPool(options Options) *Pool {
+	if options.Size <= 0 {
+		options.Size = defaultSize
+	}
+	if options.Idle <= 0 {
+		options.Idle = defaultIdle
+	}
+	if options.Deadline <= 0 {
+		options.Deadline = defaultDeadline
+	}
+	if options.MemoryLimit <= 0 {
+		options.MemoryLimit = defaultMemoryLimit
+	}
+	return &Pool{options: options, slots: make(chan struct{}, options.Size)}
+}
+
+// Run does a job in a child, and returns its result. It waits for its turn until ctx ends. The error is a [*LostError]
+// when the child was lost on it: crashed, or killed at the deadline or over its memory.
+func (p *Pool) Run(ctx context.Context, job any, peer Peer) (json.RawMessage, error) {
+	raw, err := json.Marshal(job)
+	if err != nil {
+		return nil, fmt.Errorf("write job: %w", err)
+	}
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	child, err := p.take()
+	if err != nil {
+		return nil, err
+	}
+	release := p.watch(ctx, child)
+	result, again, err := child.do(ctx, raw, peer)
+	release()
+	if err != nil || !again || child.killed.Load() != nil {
+		child.stop()
+		return result, err
+	}
+	p.give(child)
+	return result, nil
+}
+
+// Close ends the idle children, and those that work when their jobs are done.
+func (p *Pool) Close() {
+	p.mu.Lock()
+	idle := p.idle
+	p.idle, p.closed = nil, true
+	p.mu.Unlock()
+	for _, child := range idle {
+		child.idle.Stop()
+		child.stop()
+	}
+}
+
+var errClosed = errors.New("the worker pool is closed")
+
+func (p *Pool) take() (*process, error) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil, errClosed
+	}
+	if last := len(p.idle) - 1; last >= 0 {
+		child := p.idle[last]
+		p.idle = p.idle[:last]
+		p.mu.Unlock()
+		child.idle.Stop()
+		return child, nil
+	}
+	p.mu.Unlock()
+	return start(&p.options)
+}
+
+func (p *Pool) give(child *process) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		go child.stop()
+		return
+	}
+	child.idle = time.AfterFunc(p.options.Idle, func() { p.dismiss(child) })
+	p.idle = append(p.idle, child)
+}
+
+// dismiss ends a child that had nothing to do, unless it has been taken in the meantime.
+func (p *Pool) dismiss(child *process) {
+	p.mu.Lock()
+	for i, candidate := range p.idle {
+		if candidate == child {
+			p.idle = append(p.idle[:i], p.idle[i+1:]...)
+			p.mu.Unlock()
+			child.stop()
+			return
+		}
+	}
+	p.mu.Unlock()
+}
+
+// watch kills the child at its deadline, when ctx ends, and when it holds too much memory.
+func (p *Pool) watch(ctx context.Context, child *process) (release func()) {
+	finished := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		deadline := time.NewTimer(p.options.Deadline)
+		defer deadline.Stop()
+		memory := time.NewTicker(watchInterval)
+		defer memory.Stop()
+		for {
+			select {
+			case <-finished:
+				return
+			case <-ctx.Done():
+				child.kill("was stopped")
+				return
+			case <-deadline.C:
+				child.kill(fmt.Sprintf("did not end within %s and was stopped", p.options.Deadline))
+				return
+			case <-memory.C:
+				if residentBytes(child.command.Process.Pid) > p.options.MemoryLimit {
+					child.kill(fmt.Sprintf("held more than %d MiB of memory and was stopped", p.options.MemoryLimit>>20))
+					return
+				}
+			}
+		}
+	})
+	return func() { close(finished); watching.Wait() }
+}

@@ -1,0 +1,123 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os/exec"
+	"sync/atomic"
+	"time"
+)
+
+// process is one child.
+type process struct {
+	command *exec.Cmd
+	in      io.WriteCloser
+	out     *bufio.Reader
+	// killed says why the parent killed it; empty while it did not.
+	killed atomic.Pointer[string]
+	idle   *time.Timer
+}
+
+func start(options *Options) (*process, error) {
+	command := exec.Command(options.Command[0], options.Command[1:]...) //nolint:gosec // this binary, see Options.Command
+	command.Env = append([]string{fmt.Sprintf("GOMEMLIMIT=%d", options.MemoryLimit/5*4)}, options.Env...)
+	command.SysProcAttr = dieWithParent()
+	in, err := command.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	out, err := command.StdoutPipe()
+	if err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	if err := command.Start(); err != nil {
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	return &process{command: command, in: in, out: bufio.NewReader(out)}, nil
+}
+
+// kill ends the child now. The first reason stands.
+func (p *process) kill(reason string) {
+	p.killed.CompareAndSwap(nil, &reason)
+	_ = p.command.Process.Kill()
+}
+
+// stop ends the child and waits for it.
+func (p *process) stop() {
+	_ = p.in.Close()
+	_ = p.command.Process.Kill()
+	_ = p.command.Wait()
+}
+
+// do runs one job. It reports whether the child may do another.
+func (p *process) do(ctx context.Context, job []byte, peer Peer) (result json.RawMessage, again bool, err error) {
+	if err := writeFrame(p.in, kindJob, job); err != nil {
+		return nil, false, p.explain(err)
+	}
+	for {
+		k, body, err := readFrame(p.out)
+		if err != nil {
+			return nil, false, p.explain(err)
+		}
+		switch k {
+		case kindPart:
+			if err := peer.Part(body); err != nil {
+				return nil, false, err
+			}
+		case kindCall:
+			if err := p.reply(ctx, body, peer); err != nil {
+				return nil, false, p.explain(err)
+			}
+		case kindDone:
+			var end done
+			if err := json.Unmarshal(body, &end); err != nil {
+				return nil, false, p.explain(err)
+			}
+			return end.Result, !end.Spoiled, nil
+		default:
+			return nil, false, p.explain(fmt.Errorf("%w: kind %q is not for a parent", errFrame, k))
+		}
+	}
+}
+
+func (p *process) reply(ctx context.Context, body []byte, peer Peer) error {
+	var question call
+	if err := json.Unmarshal(body, &question); err != nil {
+		return err
+	}
+	var reply answer
+	result, err := peer.Call(ctx, question.Method, question.Params)
+	if err != nil {
+		reply.Error = err.Error()
+	} else if reply.Result, err = json.Marshal(result); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(reply)
+	if err != nil {
+		return err
+	}
+	return writeFrame(p.in, kindAnswer, raw)
+}
+
+// explain says how a child was lost.
+func (p *process) explain(err error) error {
+	if reason := p.killed.Load(); reason != nil {
+		return &LostError{Why: *reason}
+	}
+	return &LostError{Why: "ended unexpectedly", Err: err}
+}
+
+// LostError says that a child did not live to the end of its job.
+type LostError struct {
+	// Why in words, for the user.
+	Why string
+	// Err is what was seen of it; may be nil.
+	Err error
+}
+
+func (e *LostError) Error() string { return "the worker that rendered it " + e.Why }
+
+func (e *LostError) Unwrap() error { return e.Err }

@@ -1,0 +1,11 @@
+//go:build !linux
+
+package worker
+
+import "syscall"
+
+// dieWithParent has no equivalent here: the child ends when its input does.
+func dieWithParent() *syscall.SysProcAttr { return nil }
+
+// residentBytes is not known here: GOMEMLIMIT alone holds the child.
+func residentBytes(int) int64 { return 0 }

@@ -1,0 +1,261 @@
+package worker
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestMain is the worker when it is started as one.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "worker" {
+		out, err := Confine()
+		if err == nil {
+			err = Serve(os.Stdin, out, testJob)
+		}
+		if err != nil {
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+type job struct {
+	Do   string `json:"do"`
+	Text string `json:"text,omitempty"`
+}
+
+// testJob does what a test asks for.
+func testJob(raw json.RawMessage, parent *Parent) (any, bool, error) {
+	var j job
+	if err := json.Unmarshal(raw, &j); err != nil {
+		return nil, false, err
+	}
+	switch j.Do {
+	case "echo":
+		fmt.Println("a stray line on standard output")
+		return j.Text, false, parent.Part(j.Text)
+	case "pid":
+		return os.Getpid(), false, nil
+	case "spoil":
+		return os.Getpid(), true, nil
+	case "environment":
+		return os.Environ(), false, nil
+	case "ask":
+		var reply string
+		if err := parent.Call("greet", j.Text, &reply); err != nil {
+			return err.Error(), false, nil
+		}
+		return reply, false, nil
+	case "http":
+		_, err := http.Get("http://127.0.0.1:1/") //nolint:noctx,bodyclose // it must fail
+		return fmt.Sprint(err), false, nil
+	case "exec":
+		_, err := exec.LookPath("git")
+		return fmt.Sprint(err), false, nil
+	case "crash":
+		panic(j.Text)
+	case "exit":
+		os.Exit(3)
+	case "hang":
+		select {}
+	case "eat":
+		var held [][]byte
+		for {
+			held = append(held, bytes.Repeat([]byte("x"), 16<<20))
+			if len(held) > 1000 {
+				return len(held), false, nil
+			}
+		}
+	}
+	return nil, false, errors.New("unknown job")
+}
+
+// peer collects parts and greets.
+type peer struct{ parts []string }
+
+func (p *peer) Part(raw json.RawMessage) error {
+	p.parts = append(p.parts, string(raw))
+	return nil
+}
+
+func (p *peer) Call(_ context.Context, method string, params json.RawMessage) (any, error) {
+	if method != "greet" {
+		return nil, errors.New("unknown method")
+	}
+	var name string
+	if err := json.Unmarshal(params, &name); err != nil || name == "" {
+		return nil, errors.New("whom?")
+	}
+	return "hello " + name, nil
+}
+
+func newPool(t *testing.T, options Options) *Pool {
+	t.Helper()
+	options.Command = []string{os.Args[0], "worker"}
+	pool := NewPool(options)
+	t.Cleanup(pool.Close)
+	return pool
+}
+
+func runJob(t *testing.T, pool *Pool, j job) string {
+	t.Helper()
+	result, err := pool.Run(t.Context(), j, &peer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(result)
+}
+
+func TestRun(t *testing.T) {
+	pool := newPool(t, Options{Size: 1})
+	collected := &peer{}
+	result, err := pool.Run(t.Context(), job{Do: "echo", Text: "hi"}, collected)
+	if err != nil || string(result) != `"hi"` || len(collected.parts) != 1 || collected.parts[0] != `"hi"` {
+		t.Errorf("result %s, parts %v, error %v", result, collected.parts, err)
+	}
+	for _, c := range []struct{ reason, do, text, want string }{
+		{"the parent answers", "ask", "Ada", `"hello Ada"`},
+		{"the parent's error reaches the child", "ask", "", `"whom?"`},
+		{"there is no network", "http", "", "nothing is fetched during a build"},
+		{"there are no programs", "exec", "", "executable file not found"},
+	} {
+		if got := runJob(t, pool, job{Do: c.do, Text: c.text}); !strings.Contains(got, c.want) {
+			t.Errorf("%s: %s, want %s", c.reason, got, c.want)
+		}
+	}
+	t.Setenv("CANARY", "secret")
+	if got := runJob(t, newPool(t, Options{}), job{Do: "environment"}); strings.Contains(got, "CANARY") || !strings.Contains(got, "GOMEMLIMIT") {
+		t.Errorf("environment of a child: %s", got)
+	}
+}
+
+func TestChildrenAreKeptAndReplaced(t *testing.T) {
+	pool := newPool(t, Options{Size: 1})
+	first := runJob(t, pool, job{Do: "pid"})
+	if again := runJob(t, pool, job{Do: "pid"}); again != first {
+		t.Errorf("a second job ran in child %s, the first in %s", again, first)
+	}
+	if spoiled := runJob(t, pool, job{Do: "spoil"}); spoiled != first {
+		t.Errorf("spoiled %s, want %s", spoiled, first)
+	}
+	if fresh := runJob(t, pool, job{Do: "pid"}); fresh == first {
+		t.Error("a spoiled child was used again")
+	}
+}
+
+func TestLostChildren(t *testing.T) {
+	cases := map[string]struct {
+		reason  string
+		do      string
+		options Options
+		want    string
+	}{
+		"crash":    {"a panic", "crash", Options{}, "ended unexpectedly"},
+		"exit":     {"it leaves by itself", "exit", Options{}, "ended unexpectedly"},
+		"failure":  {"a job that is none", "nonsense", Options{}, "ended unexpectedly"},
+		"deadline": {"it does not end", "hang", Options{Deadline: 300 * time.Millisecond}, "did not end within 300ms"},
+		"memory":   {"it takes more than it may", "eat", Options{MemoryLimit: 256 << 20}, "more than 256 MiB"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			c.options.Size = 1
+			pool := newPool(t, c.options)
+			_, err := pool.Run(t.Context(), job{Do: c.do, Text: "canary"}, &peer{})
+			var lost *LostError
+			if !errors.As(err, &lost) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s: error %v, want %q", c.reason, err, c.want)
+			}
+			if got := runJob(t, pool, job{Do: "echo", Text: "next"}); got != `"next"` {
+				t.Errorf("%s: the next job gave %s", c.reason, got)
+			}
+		})
+	}
+}
+
+func TestOthersGoOn(t *testing.T) {
+	pool := newPool(t, Options{Size: 2})
+	var group sync.WaitGroup
+	for i := range 12 {
+		group.Go(func() {
+			text := fmt.Sprint(i)
+			if i%3 == 0 {
+				_, err := pool.Run(t.Context(), job{Do: "exit"}, &peer{})
+				if err == nil {
+					t.Error("an exit gave no error")
+				}
+				return
+			}
+			got, err := pool.Run(t.Context(), job{Do: "echo", Text: text}, &peer{})
+			if err != nil || string(got) != `"`+text+`"` {
+				t.Errorf("job %d: %s, %v", i, got, err)
+			}
+		})
+	}
+	group.Wait()
+}
+
+func TestEndedContext(t *testing.T) {
+	pool := newPool(t, Options{Size: 1})
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if _, err := pool.Run(ctx, job{Do: "hang"}, &peer{}); err == nil {
+		t.Error("a job that hangs ended without an error")
+	}
+	pool.Close()
+	if _, err := pool.Run(t.Context(), job{Do: "echo"}, &peer{}); err == nil {
+		t.Error("a closed pool ran a job")
+	}
+}
+
+func TestServeEndsWithItsParent(t *testing.T) {
+	in, parent := io.Pipe()
+	started := make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Serve(in, io.Discard, func(json.RawMessage, *Parent) (any, bool, error) { close(started); select {} })
+	}()
+	if err := writeFrame(parent, kindJob, []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	<-started
+	_ = parent.Close()
+	if err := <-ended; err != nil {
+		t.Errorf("error %v, want none", err)
+	}
+}
+
+func FuzzReadFrame(f *testing.F) {
+	var frame bytes.Buffer
+	if err := writeFrame(&frame, kindJob, []byte(`{"a":1}`)); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(frame.Bytes())
+	f.Add([]byte{'j', 0xff, 0xff, 0xff, 0xff})
+	f.Add([]byte{'d', 0, 0, 0, 9, '{'})
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, body, err := readFrame(bytes.NewReader(data))
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := writeFrame(&again, k, body); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.HasPrefix(data, again.Bytes()) {
+			t.Errorf("%q was read as %q", data, again.Bytes())
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package gitrepository
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/git"
+	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+)
+
+// outcome is how an attempt ended.
+type outcome struct {
+	step    plan.Step
+	problem *plan.Problem
+	// artifact is what the status is to advertise; stored says whether it can be downloaded.
+	artifact *meta.Artifact
+	stored   bool
+	// upstream is the revision upstream has; empty if it is not known.
+	upstream string
+	// subject is the first line of the commit that was packed.
+	subject string
+}
+
+// act takes the step that was decided on.
+func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *observed) outcome {
+	out := outcome{
+		step: plan.Decide(o.Observed), problem: o.Problem,
+		artifact: obj.Status.Artifact, stored: o.Stored, upstream: o.Target.Revision,
+	}
+	switch out.step {
+	case plan.Rest:
+		return out
+	case plan.Fail:
+		out.stored = out.stored || r.restore(ctx, obj)
+	case plan.Build:
+		artifact, subject, problem := r.build(ctx, obj, o)
+		out.problem = problem
+		if problem == nil {
+			out.artifact, out.subject, out.stored = artifact, subject, true
+		}
+	case plan.Keep:
+	}
+	if out.artifact != nil {
+		if _, err := r.Store.Collect(out.artifact.Path); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "superseded artifacts stay for now")
+		}
+	}
+	return out
+}
+
+// build fetches the commit and stores its tree. A clone that turns out to be damaged is fetched again, once.
+func (r *Reconciler) build(ctx context.Context, obj *sourcev1.GitRepository, o *observed) (*meta.Artifact, string, *plan.Problem) {
+	clone, err := r.Clones.Clone(string(obj.UID), obj.Spec.URL)
+	if err != nil {
+		return nil, "", plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
+	}
+	for attempt := 0; ; attempt++ {
+		if err := clone.Fetch(ctx, o.session, o.Target); err != nil {
+			return nil, "", fetchProblem(obj, err)
+		}
+		artifact, subject, err := r.store(ctx, obj, clone, o.Target, obj.Spec.Ignore, obj.Spec.SparseCheckout)
+		if err == nil {
+			return artifact, subject, nil
+		}
+		if !errors.Is(err, git.ErrCorrupt) || attempt > 0 {
+			return nil, "", storeProblem(o.Target.Revision, err)
+		}
+		if err := clone.Remove(); err != nil {
+			return nil, "", plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
+		}
+	}
+}
+
+// restore makes the advertised artifact again from what the clone still has, if its file was lost while upstream cannot
+// be used.
+func (r *Reconciler) restore(ctx context.Context, obj *sourcev1.GitRepository) bool {
+	artifact := obj.Status.Artifact
+	if artifact == nil {
+		return false
+	}
+	clone, err := r.Clones.Clone(string(obj.UID), obj.Spec.URL)
+	commit := plan.CommitOf(artifact.Revision)
+	if err != nil || commit == "" || !clone.Has(commit) {
+		return false
+	}
+	target := plan.Target{Commit: commit, Revision: artifact.Revision}
+	again, _, err := r.store(ctx, obj, clone, target, obj.Status.ObservedIgnore, obj.Status.ObservedSparseCheckout)
+	return err == nil && again.Digest == artifact.Digest
+}
+
+// store packs a commit into the storage. What turns out to be what was advertised already is not advertised anew.
+func (r *Reconciler) store(
+	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, target plan.Target, ignore *string, sparse []string,
+) (artifact *meta.Artifact, subject string, err error) {
+	snapshot, err := clone.Snapshot(target.Commit)
+	if err != nil {
+		return nil, "", fmt.Errorf("read commit: %w", err)
+	}
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	file := store.Path(sourcev1.GitRepositoryKind, obj.Namespace, obj.Name, target.Commit+".tar.gz")
+	written, err := r.Store.Write(ctx, file, func(w io.Writer) error {
+		return pack.Write(ctx, w, snapshot, pack.Options{Ignore: ignore, Sparse: sparse, Limits: r.Limits})
+	})
+	if err != nil {
+		return nil, "", fmt.Errorf("store artifact: %w", err)
+	}
+	artifact = &meta.Artifact{
+		Path: file, URL: r.Store.URL(file), Revision: target.Revision, Digest: written.Digest, Size: &written.Size,
+		LastUpdateTime: metav1.NewTime(r.Clock().UTC().Truncate(time.Second)),
+	}
+	if old := obj.Status.Artifact; old.HasRevision(artifact.Revision) && old.HasDigest(artifact.Digest) && old.Path == file {
+		artifact.LastUpdateTime = old.LastUpdateTime
+	}
+	return artifact, snapshot.Subject, nil
+}
+
+func storeProblem(revision string, err error) *plan.Problem {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return plan.StorageProblem(sourcev1.ArchiveOperationFailedReason,
+			"%s could not be packed within spec.timeout; raise it", revision)
+	}
+	if errors.Is(err, git.ErrNoCommit) || errors.Is(err, git.ErrCorrupt) {
+		return plan.FetchProblem(sourcev1.GitOperationFailedReason, "%s: %v", revision, err)
+	}
+	return plan.StorageProblem(sourcev1.ArchiveOperationFailedReason, "%s: %v", revision, err)
+}

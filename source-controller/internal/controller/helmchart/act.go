@@ -1,0 +1,127 @@
+package helmchart
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/chart"
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+)
+
+// outcome is how an attempt ended.
+type outcome struct {
+	step    plan.Step
+	problem *plan.Problem
+	// stored says whether the artifact that the status advertises can be downloaded.
+	stored bool
+	// status is what the status is to be after a success, but for its conditions and what it handled.
+	status sourcev1.HelmChartStatus
+}
+
+// act takes the step that was decided on.
+func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observed) outcome {
+	out := outcome{step: plan.DecideChart(o.ChartObserved), problem: o.Problem, stored: o.Stored, status: *obj.Status.DeepCopy()}
+	if out.step == plan.Rest {
+		return out
+	}
+	if out.step == plan.Build {
+		out.problem = r.build(ctx, obj, o, &out.status)
+		out.stored = out.stored || out.problem == nil
+	}
+	if out.status.Artifact != nil {
+		if _, err := r.Store.Collect(out.status.Artifact.Path); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "superseded charts stay for now")
+		}
+	}
+	return out
+}
+
+// build loads the chart, and packages it if that is a chart that is not stored yet.
+func (r *Reconciler) build(ctx context.Context, obj *sourcev1.HelmChart, o observed, status *sourcev1.HelmChartStatus) *plan.Problem {
+	source, err := r.Store.ReadVerified(o.source.Path, o.source.Digest)
+	if err != nil {
+		return sourceProblem(err)
+	}
+	defer func() { _ = source.Close() }() // it was only read
+	scratch, dir, done, err := r.Store.Scratch()
+	if err != nil {
+		return plan.StorageProblem(sourcev1.DirCreationFailedReason, "%v", err)
+	}
+	defer func() {
+		if err := done(); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "a scratch folder stays until the next start")
+		}
+	}()
+	loaded, err := chart.Load(source, scratch, dir, chart.Options{
+		Path: obj.Spec.Chart, ValuesFiles: obj.Spec.ValuesFiles, IgnoreMissing: obj.Spec.IgnoreMissingValuesFiles,
+	})
+	if err != nil {
+		return chartProblem(err)
+	}
+	version, problem := plan.ChartVersion(obj.Spec, obj.Generation, loaded.Version(), o.source.Revision)
+	if problem != nil {
+		return problem
+	}
+	if plan.RebuildChart(o.ChartObserved) || status.Artifact.Revision != version || status.ObservedChartName != loaded.Name() {
+		loaded.SetVersion(version)
+		if problem := r.write(ctx, obj, loaded, dir, status); problem != nil {
+			return problem
+		}
+	}
+	status.ObservedSourceArtifactRevision = o.source.Revision
+	return nil
+}
+
+// write stores a chart and notes it in the status.
+func (r *Reconciler) write(
+	ctx context.Context, obj *sourcev1.HelmChart, c *chart.Chart, dir string, status *sourcev1.HelmChartStatus,
+) *plan.Problem {
+	file := store.Path(sourcev1.HelmChartKind, obj.Namespace, obj.Name, fmt.Sprintf("%s-%s.tgz", c.Name(), c.Version()))
+	written, err := r.Store.Write(ctx, file, func(w io.Writer) error { return c.Write(w, dir) })
+	if err != nil {
+		return plan.BuildProblem(plan.ReasonChartPackageError, "%v", err)
+	}
+	artifact := &meta.Artifact{
+		Path: file, URL: r.Store.URL(file), Revision: c.Version(), Digest: written.Digest, Size: &written.Size,
+		LastUpdateTime: metav1.NewTime(r.Clock().UTC().Truncate(time.Second)),
+	}
+	if old := status.Artifact; old.HasRevision(artifact.Revision) && old.HasDigest(artifact.Digest) && old.Path == file {
+		artifact.LastUpdateTime = old.LastUpdateTime
+	}
+	status.Artifact = artifact
+	status.URL = r.Store.URL(store.Path(sourcev1.HelmChartKind, obj.Namespace, obj.Name, store.Latest))
+	status.ObservedChartName = c.Name()
+	status.ObservedValuesFiles = c.ValuesFiles
+	return nil
+}
+
+func sourceProblem(err error) *plan.Problem {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrDigest) {
+		return plan.FetchProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
+	}
+	return plan.FetchProblem(plan.ReasonSourceUnavailable, "the source's artifact cannot be read: %v", err)
+}
+
+// chartProblem is what the user reads. What only another commit or spec can mend is not tried again: both are watched.
+func chartProblem(err error) *plan.Problem {
+	p := plan.BuildProblem(plan.ReasonChartPackageError, "%v", err)
+	switch {
+	case errors.Is(err, chart.ErrDependency):
+		p.Reason = plan.ReasonDependencyBuildError
+	case errors.Is(err, chart.ErrValuesFiles):
+		p.Reason, p.Terminal = plan.ReasonValuesFilesError, true
+	case errors.Is(err, chart.ErrReference):
+		p.Reason, p.Terminal = plan.ReasonInvalidChartReference, true
+	}
+	return p
+}

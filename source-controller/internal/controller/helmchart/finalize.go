@@ -1,0 +1,15 @@
+package helmchart
+
+import (
+	"context"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+)
+
+// finalize removes what an object left on disk, and lets it go.
+func (r *Reconciler) finalize(ctx context.Context, obj *sourcev1.HelmChart) error {
+	if err := r.Store.Delete(sourcev1.HelmChartKind, obj.Namespace, obj.Name); err != nil {
+		return err
+	}
+	return r.Reporter.Release(ctx, obj)
+}

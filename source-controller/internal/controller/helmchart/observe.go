@@ -1,0 +1,69 @@
+package helmchart
+
+import (
+	"context"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+)
+
+// observed is what an attempt knows before it decides.
+type observed struct {
+	plan.ChartObserved
+	// source is the artifact that the chart is in; nil when there is a problem.
+	source *meta.Artifact
+}
+
+func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmChart) observed {
+	o := observed{ChartObserved: plan.ChartObserved{
+		Suspended: obj.Spec.Suspend, Generation: obj.Generation, Status: obj.Status,
+	}}
+	if o.Suspended {
+		return o
+	}
+	if artifact := obj.Status.Artifact; artifact != nil {
+		stored, err := r.Store.Verify(artifact.Path, artifact.Digest)
+		if err != nil {
+			o.Problem = plan.StorageProblem(sourcev1.ReadOperationFailedReason, "check the stored chart: %v", err)
+			return o
+		}
+		o.Stored = stored
+	}
+	if o.Problem = plan.ValidateChart(obj.Spec); o.Problem != nil {
+		return o
+	}
+	o.source, o.Problem = r.source(ctx, obj)
+	if o.source != nil {
+		o.SourceRevision = o.source.Revision
+	}
+	return o
+}
+
+// source finds the artifact of the chart's source: from the API server if somebody asked for a reconcile, who may have
+// seen more than the cache.
+func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*meta.Artifact, *plan.Problem) {
+	reader := client.Reader(r.Reporter.Client)
+	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok && token != obj.Status.LastHandledReconcileAt {
+		reader = r.Reporter.Live
+	}
+	name := obj.Spec.SourceRef.Name
+	var repository sourcev1.GitRepository
+	err := reader.Get(ctx, client.ObjectKey{Namespace: obj.Namespace, Name: name}, &repository)
+	if apierrors.IsNotFound(err) {
+		return nil, plan.FetchProblem(plan.ReasonSourceUnavailable,
+			"GitRepository %s/%s does not exist; create it, or correct spec.sourceRef.name", obj.Namespace, name)
+	}
+	if err != nil {
+		return nil, plan.FetchProblem(plan.ReasonSourceUnavailable,
+			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, apierrors.ReasonForError(err))
+	}
+	if repository.Status.Artifact == nil {
+		return nil, plan.FetchProblem(plan.ReasonNoSourceArtifact,
+			"GitRepository %s/%s has no artifact yet", obj.Namespace, name)
+	}
+	return repository.Status.Artifact, nil
+}

@@ -1,0 +1,90 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/source-controller/internal/config"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
+	"github.com/sluice-gitops/sluice/source-controller/internal/git"
+	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
+	"github.com/sluice-gitops/sluice/source-controller/internal/report"
+	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
+	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+)
+
+// clones is the folder of bare clones inside the storage.
+const clones = ".git-cache"
+
+// Setup registers everything with a manager. messages is nil when notifications are off. host is the name of this
+// instance in events.
+func Setup(ctx context.Context, mgr ctrl.Manager, cfg config.Config, messages bus.Bus, host string) error {
+	files, err := store.Open(cfg.Storage.Path, store.Options{
+		Address: cfg.Storage.AdvAddr, TTL: cfg.Storage.RetentionTTL, Records: cfg.Storage.RetentionRecords,
+	})
+	if err != nil {
+		return err
+	}
+	dir, err := files.Folder(clones)
+	if err != nil {
+		return err
+	}
+	cache, err := git.OpenCache(dir)
+	if err != nil {
+		return err
+	}
+	outbox := &announcer{reader: mgr.GetClient()}
+	reporter := &report.Reporter{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Bus: outbox, Host: host,
+		// core/v1 events are what Flux's CLI and dashboards look for, by involvedObject.
+		Events: mgr.GetEventRecorderFor(config.Name), //nolint:staticcheck // see above
+	}
+	outbox.repositories = &gitrepository.Reconciler{
+		Reporter: reporter, Secrets: mgr.GetAPIReader(), Git: git.NewClient(git.DefaultLimits()), Clones: cache, Store: files,
+		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
+		Retry:  &retry.Limiter{Min: cfg.MinRetryDelay, Max: cfg.MaxRetryDelay},
+		Jitter: cfg.Jitter, Clock: time.Now,
+	}
+	options := controller.Options{MaxConcurrentReconciles: cfg.Concurrent}
+	if err := outbox.repositories.Setup(mgr, options); err != nil {
+		return err
+	}
+	outbox.charts = &helmchart.Reconciler{
+		Reporter: reporter, Store: files, Retry: &retry.Limiter{Min: cfg.MinRetryDelay, Max: cfg.MaxRetryDelay},
+		Dependency: cfg.RequeueDependency, Jitter: cfg.Jitter, Clock: time.Now,
+	}
+	if err := outbox.charts.Setup(ctx, mgr, options); err != nil {
+		return err
+	}
+	outbox.Outbox = bus.NewOutbox(messages, bus.OutboxOptions{
+		Log: mgr.GetLogger().WithName("outbox"), Reannounce: outbox.reannounce,
+	})
+	return serve(mgr, cfg, files, cache, outbox)
+}
+
+// serve adds what runs beside the controllers: the server, the outbox, the sweep, and the probes.
+func serve(mgr ctrl.Manager, cfg config.Config, files *store.Store, cache *git.Cache, outbox *announcer) error {
+	server := &store.Server{Store: files, Address: cfg.Storage.Addr}
+	sweep := manager.RunnableFunc(func(ctx context.Context) error {
+		if err := (sweeper{ctx, mgr.GetClient()}).sweep(files, cache); err != nil {
+			// What stays is disk space, until the next start.
+			mgr.GetLogger().Error(err, "artifacts of deleted objects stay")
+		}
+		return nil
+	})
+	for _, runnable := range []manager.Runnable{server, outbox, sweep} {
+		if err := mgr.Add(runnable); err != nil {
+			return fmt.Errorf("set up source-controller: %w", err)
+		}
+	}
+	return errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("storage", server.Ready))
+}

@@ -1,0 +1,125 @@
+package git
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/pktline"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+)
+
+// describe turns an error of go-git or of the network into one for the user. Nothing a server wrote gets through.
+func (s *Session) describe(err error) error {
+	if err == nil {
+		return nil
+	}
+	err = plain(err)
+	if s.bounded.exceeded.Load() {
+		return fmt.Errorf("%w: %s sends more than is taken", ErrTooLarge, s.host)
+	}
+	for _, known := range []error{ErrCorrupt, ErrNoCommit, errRedirect} {
+		if errors.Is(err, known) {
+			return innermost(err, known)
+		}
+	}
+	switch {
+	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
+		return s.authentication(err)
+	case errors.Is(err, transport.ErrRepositoryNotFound):
+		return fmt.Errorf("%w: %s says there is nothing here, or nothing these credentials may read: check spec.url and spec.secretRef",
+			ErrNotFound, s.host)
+	case errors.Is(err, transport.ErrEmptyRemoteRepository):
+		return fmt.Errorf("%w: push a first commit", ErrEmpty)
+	case isTimeout(err):
+		return fmt.Errorf("%w: %s did not answer in time", ErrTimeout, s.host)
+	}
+	return s.network(err)
+}
+
+func (s *Session) authentication(err error) error {
+	if errors.Is(err, transport.ErrAuthorizationFailed) {
+		return fmt.Errorf("%w: %s refuses these credentials (HTTP 403)", ErrAuthentication, s.host)
+	}
+	if s.credentials.secret() {
+		return fmt.Errorf("%w: %s does not accept the credentials in spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
+	}
+	return fmt.Errorf("%w: %s wants credentials; set spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
+}
+
+// network describes what is neither git's nor ours to say.
+func (s *Session) network(err error) error {
+	var status *githttp.Err
+	if errors.As(err, &status) {
+		return fmt.Errorf("%s answers with HTTP %d", s.host, status.StatusCode())
+	}
+	var (
+		dns       *net.DNSError
+		op        *net.OpError
+		authority x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &dns):
+		return fmt.Errorf("cannot find the host %s: %s", s.host, dns.Err)
+	case errors.As(err, &authority):
+		return fmt.Errorf("the certificate of %s is signed by an unknown authority; put the authority into ca.crt of spec.secretRef", s.host)
+	case errors.As(err, &hostname), errors.As(err, &invalid):
+		return fmt.Errorf("the certificate of %s is not valid for it", s.host)
+	case errors.As(err, &record):
+		return fmt.Errorf("%s does not speak TLS on this port", s.host)
+	case errors.As(err, &op):
+		return fmt.Errorf("cannot reach %s: %s: %w", s.host, op.Op, op.Err)
+	case protocol(err):
+		return fmt.Errorf("%s does not answer as a git server does; check spec.url", s.host)
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w: %s closed the connection halfway", ErrCorrupt, s.host)
+	}
+	var request *url.Error
+	if errors.As(err, &request) {
+		return fmt.Errorf("cannot reach %s", s.host)
+	}
+	return fmt.Errorf("%w: what %s sent cannot be read", ErrCorrupt, s.host)
+}
+
+// plain takes off the wrappers of go-git that do not unwrap.
+func plain(err error) error {
+	for range 4 {
+		var unexpected *plumbing.UnexpectedError
+		var permanent *plumbing.PermanentError
+		switch {
+		case errors.As(err, &unexpected):
+			err = unexpected.Err
+		case errors.As(err, &permanent):
+			err = permanent.Err
+		default:
+			return err
+		}
+	}
+	return err
+}
+
+func protocol(err error) bool {
+	var data *packp.ErrUnexpectedData
+	return errors.As(err, &data) || errors.Is(err, pktline.ErrInvalidPktLen) || errors.Is(err, packp.ErrEmptyInput)
+}
+
+// innermost drops what was wrapped around our own message, such as the URL of a request.
+func innermost(err, known error) error {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil || next == known || !errors.Is(next, known) {
+			return err
+		}
+		err = next
+	}
+}

@@ -1,0 +1,43 @@
+// Package git asks repositories over smart HTTP what they have, fetches single commits into bare clones, and reads trees
+// out of them. It is the only package that imports go-git, of which it uses the protocol and the object store: nothing
+// is ever checked out, so no path in a repository is a path on disk.
+//
+// A poll is one [Session.Advertise]; only when that shows something new does [Clone.Fetch] follow, on the same session,
+// with what the clone has already.
+package git
+
+import (
+	"errors"
+)
+
+// Errors that a caller tells apart. What wraps them is a message for the user: it names no credential, and nothing that
+// changes from one attempt to the next.
+var (
+	// ErrAuthentication: the server wants other credentials.
+	ErrAuthentication = errors.New("authentication failed")
+	// ErrNotFound: there is no such repository, or these credentials may not see it.
+	ErrNotFound = errors.New("repository not found")
+	// ErrEmpty: the repository has no commit.
+	ErrEmpty = errors.New("repository is empty")
+	// ErrNoCommit: the repository does not have the commit.
+	ErrNoCommit = errors.New("commit not found")
+	// ErrTooLarge: the server sent more than is taken.
+	ErrTooLarge = errors.New("too large")
+	// ErrCorrupt: what is on disk, or what was sent, is not a whole repository.
+	ErrCorrupt = errors.New("incomplete or damaged objects")
+	// ErrTimeout: the server did not answer in time.
+	ErrTimeout = errors.New("timed out")
+)
+
+// Limits bound what is taken from a server; the zero value takes nothing.
+type Limits struct {
+	// Advertisement is how many bytes the list of references may have.
+	Advertisement int64
+	// Pack is how many bytes one fetch may have.
+	Pack int64
+}
+
+// DefaultLimits are generous: 64 MiB are about a million references.
+func DefaultLimits() Limits {
+	return Limits{Advertisement: 64 << 20, Pack: 4 << 30}
+}

@@ -1,0 +1,102 @@
+package gittest
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// Repo is a repository of a server, with a checkout to commit from.
+type Repo struct {
+	// URL to clone from.
+	URL string
+
+	t    testing.TB
+	bare string
+	work string
+}
+
+// Repo creates an empty repository whose default branch is main.
+func (s *Server) Repo(t testing.TB, name string) *Repo {
+	t.Helper()
+	r := &Repo{
+		t: t, URL: s.URL + "/" + name + ".git",
+		bare: filepath.Join(s.root, name+".git"), work: t.TempDir(),
+	}
+	r.run(s.root, "init", "--quiet", "--bare", "--initial-branch=main", r.bare)
+	r.Configure("receive.denyDeleteCurrent", "ignore")
+	r.run(r.work, "init", "--quiet", "--initial-branch=main")
+	r.Git("remote", "add", "origin", r.bare)
+	return r
+}
+
+// Git runs git in the checkout and returns what it printed.
+func (r *Repo) Git(args ...string) string {
+	r.t.Helper()
+	return r.run(r.work, args...)
+}
+
+// Configure sets an option of the server's repository.
+func (r *Repo) Configure(key, value string) {
+	r.t.Helper()
+	r.run(r.bare, "config", key, value)
+}
+
+// Write writes files into the checkout; a name that ends with * is executable, and an empty content removes the file.
+func (r *Repo) Write(files map[string]string) {
+	r.t.Helper()
+	for name, content := range files {
+		mode := os.FileMode(0o644)
+		if trimmed, ok := strings.CutSuffix(name, "*"); ok {
+			name, mode = trimmed, 0o755
+		}
+		file := filepath.Join(r.work, name)
+		if content == "" {
+			if err := os.Remove(file); err != nil {
+				r.t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+			r.t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(content), mode); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+// Commit writes files, commits and pushes the current branch, by force, and returns the commit.
+func (r *Repo) Commit(subject string, files map[string]string) string {
+	r.t.Helper()
+	r.Write(files)
+	r.Git("add", "--all", "--force")
+	r.Git("commit", "--quiet", "--allow-empty", "--message", subject)
+	r.Push("HEAD")
+	return r.Git("rev-parse", "HEAD")
+}
+
+// Push pushes a reference by force.
+func (r *Repo) Push(ref ...string) {
+	r.t.Helper()
+	r.Git(append([]string{"push", "--quiet", "--force", "origin"}, ref...)...)
+}
+
+func (r *Repo) run(dir string, args ...string) string {
+	r.t.Helper()
+	// The address of a remote is a path here, never an option.
+	cmd := exec.CommandContext(r.t.Context(), "git", args...) //nolint:gosec // arguments come from the test
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(),
+		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,
+		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=ada@example.com", "GIT_AUTHOR_DATE=2026-01-01T00:00:00Z",
+		"GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=ada@example.com", "GIT_COMMITTER_DATE=2026-01-01T00:00:00Z",
+	)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		r.t.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}

@@ -1,0 +1,173 @@
+// Package pack writes a tree of files as Flux's artifact: a gzipped tarball that depends on nothing but the content.
+//
+// Rules, from Flux's storage: owner 0 without names, no times, folders 0750, files 0600, executables 0700; symbolic
+// links and submodules are left out; what .sourceignore files and spec.ignore exclude is left out. A tree whose paths
+// could be written outside a target folder is refused as a whole.
+package pack
+
+import (
+	"archive/tar"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+)
+
+// Kind is what an entry of a tree is.
+type Kind int
+
+// The kinds of entries.
+const (
+	Dir Kind = iota
+	Regular
+	Executable
+	// Link is a symbolic link; it is never packed.
+	Link
+	// Submodule is a commit of another repository; it is packed as the empty folder that a checkout has.
+	Submodule
+)
+
+// Entry is one entry of a tree.
+type Entry struct {
+	// Path from the root, with slashes.
+	Path string
+	Kind Kind
+	// Size in bytes, of a file.
+	Size int64
+	// Open reads a file's content.
+	Open func() (io.ReadCloser, error)
+}
+
+// Tree is what is packed. Walk visits every entry, folders before what is in them, always in the same order, and stops
+// at the first error, which it returns.
+type Tree interface {
+	Walk(ctx context.Context, visit func(Entry) error) error
+}
+
+// Limits bound an artifact.
+type Limits struct {
+	// Bytes is how much the files may have together, before compression.
+	Bytes int64
+	// Files is how many entries the tree may have, ignored ones included.
+	Files int
+}
+
+// Options say what goes into an artifact.
+type Options struct {
+	// Ignore holds patterns in .gitignore's format that replace the default ones; nil for those.
+	Ignore *string
+	// Sparse lists the only folders that go in; empty for all.
+	Sparse []string
+	Limits Limits
+}
+
+// Errors that a caller tells apart.
+var (
+	// ErrHostile: the tree has a path that no honest tree has.
+	ErrHostile = errors.New("unsafe path")
+	// ErrTooLarge: the tree is beyond the limits.
+	ErrTooLarge = errors.New("too large")
+	// ErrNoFolder: a folder of Options.Sparse is not in the tree.
+	ErrNoFolder = errors.New("no such folder")
+)
+
+// Write packs a tree.
+func Write(ctx context.Context, w io.Writer, tree Tree, o Options) error {
+	rules, err := readRules(ctx, tree, o)
+	if err != nil {
+		return err
+	}
+	zw := gzip.NewWriter(w)
+	tw := tar.NewWriter(zw)
+	p := packer{tar: tw, limits: o.Limits}
+	err = tree.Walk(ctx, func(e Entry) error {
+		if rules.excluded(e.Path, e.Kind == Dir) {
+			return nil
+		}
+		return p.add(e)
+	})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(tw.Close(), zw.Close()); err != nil {
+		return fmt.Errorf("finish tarball: %w", err)
+	}
+	return nil
+}
+
+type packer struct {
+	tar    *tar.Writer
+	limits Limits
+	bytes  int64
+}
+
+func (p *packer) add(e Entry) error {
+	header := tar.Header{Name: e.Path, Typeflag: tar.TypeReg, Mode: 0o600, Size: e.Size}
+	switch e.Kind {
+	case Link:
+		return nil
+	case Dir, Submodule:
+		header = tar.Header{Name: e.Path + "/", Typeflag: tar.TypeDir, Mode: 0o750}
+	case Executable:
+		header.Mode = 0o700
+	case Regular:
+	}
+	if p.bytes += header.Size; p.bytes > p.limits.Bytes {
+		return fmt.Errorf("%w: the files have more than %d bytes at %s", ErrTooLarge, p.limits.Bytes, shown(e.Path))
+	}
+	if err := p.tar.WriteHeader(&header); err != nil {
+		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
+	}
+	if header.Typeflag == tar.TypeDir {
+		return nil
+	}
+	return p.copy(e)
+}
+
+func (p *packer) copy(e Entry) (err error) {
+	content, err := e.Open()
+	if err != nil {
+		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	if n, err := io.Copy(p.tar, content); err != nil {
+		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
+	} else if n != e.Size {
+		return fmt.Errorf("pack %s: it has %d bytes instead of %d", shown(e.Path), n, e.Size)
+	}
+	return nil
+}
+
+const (
+	maxPath  = 4096
+	maxDepth = 256
+)
+
+// checkPath refuses what could be written anywhere but below a target folder, or into a folder's .git.
+func checkPath(p string) error {
+	if p == "" || len(p) > maxPath || path.IsAbs(p) || strings.ContainsRune(p, 0) {
+		return fmt.Errorf("%w: %s", ErrHostile, shown(p))
+	}
+	parts := strings.Split(p, "/")
+	if len(parts) > maxDepth {
+		return fmt.Errorf("%w: %s is nested more than %d deep", ErrHostile, shown(p), maxDepth)
+	}
+	for _, part := range parts {
+		if part == "" || part == "." || part == ".." || strings.EqualFold(part, ".git") {
+			return fmt.Errorf("%w: %s", ErrHostile, shown(p))
+		}
+	}
+	return nil
+}
+
+// shown is a path as it may appear in a message: quoted, and not longer than a line.
+func shown(p string) string {
+	const limit = 120
+	if len(p) > limit {
+		p = p[:limit] + "…"
+	}
+	return fmt.Sprintf("%q", p)
+}

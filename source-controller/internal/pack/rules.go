@@ -1,0 +1,150 @@
+package pack
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"strings"
+
+	"github.com/fluxcd/pkg/sourceignore"
+	"github.com/fluxcd/pkg/sourceignore/gitignore"
+)
+
+const (
+	maxIgnoreFile = 256 << 10
+	maxPatterns   = 10_000
+)
+
+// rules decide what of a tree goes in.
+type rules struct {
+	matcher gitignore.Matcher
+	sparse  []string
+}
+
+// readRules walks the tree once to check its paths and size, and to read its .sourceignore files. As soon as there is
+// any pattern of the user's own, of the defaults only those for version control stay; spec.ignore comes last and wins.
+func readRules(ctx context.Context, tree Tree, o Options) (rules, error) {
+	c := collector{limits: o.Limits, sparse: cleanSparse(o.Sparse), folders: map[string]bool{}}
+	if err := tree.Walk(ctx, c.visit); err != nil {
+		return rules{}, err
+	}
+	for _, dir := range c.sparse {
+		if !c.folders[dir] {
+			return rules{}, fmt.Errorf("%w in the repository: %s", ErrNoFolder, shown(dir))
+		}
+	}
+	if o.Ignore != nil {
+		if err := c.read(strings.NewReader(*o.Ignore), nil); err != nil {
+			return rules{}, fmt.Errorf("read spec.ignore: %w", err)
+		}
+	}
+	if len(c.patterns) == 0 {
+		return rules{matcher: sourceignore.NewDefaultMatcher(nil, nil), sparse: c.sparse}, nil
+	}
+	patterns := append(sourceignore.VCSPatterns(nil), c.patterns...)
+	return rules{matcher: sourceignore.NewMatcher(patterns), sparse: c.sparse}, nil
+}
+
+func (r rules) excluded(p string, dir bool) bool {
+	if !inSparse(r.sparse, p, dir) {
+		return true
+	}
+	return r.matcher.Match(strings.Split(p, "/"), dir)
+}
+
+// collector is the first walk over a tree.
+type collector struct {
+	limits   Limits
+	entries  int
+	patterns []gitignore.Pattern
+	sparse   []string
+	folders  map[string]bool
+}
+
+func (c *collector) visit(e Entry) error {
+	if err := checkPath(e.Path); err != nil {
+		return err
+	}
+	if c.entries++; c.entries > c.limits.Files {
+		return fmt.Errorf("%w: the tree has more than %d entries", ErrTooLarge, c.limits.Files)
+	}
+	if e.Kind == Dir {
+		c.note(e.Path)
+		return nil
+	}
+	regular := e.Kind == Regular || e.Kind == Executable
+	if !regular || path.Base(e.Path) != sourceignore.IgnoreFile || !inSparse(c.sparse, e.Path, false) {
+		return nil
+	}
+	if e.Size > maxIgnoreFile {
+		return fmt.Errorf("%w: %s has more than %d bytes", ErrTooLarge, shown(e.Path), maxIgnoreFile)
+	}
+	return c.readFile(e)
+}
+
+func (c *collector) note(dir string) {
+	for _, wanted := range c.sparse {
+		if dir == wanted {
+			c.folders[dir] = true
+		}
+	}
+}
+
+func (c *collector) readFile(e Entry) (err error) {
+	content, err := e.Open()
+	if err != nil {
+		return fmt.Errorf("read %s: %w", shown(e.Path), err)
+	}
+	defer func() { err = errors.Join(err, content.Close()) }()
+	var domain []string
+	if dir := path.Dir(e.Path); dir != "." {
+		domain = strings.Split(dir, "/")
+	}
+	if err := c.read(io.LimitReader(content, maxIgnoreFile), domain); err != nil {
+		return fmt.Errorf("read %s: %w", shown(e.Path), err)
+	}
+	return nil
+}
+
+// read adds the patterns of one file, which hold below the folder that domain names.
+func (c *collector) read(r io.Reader, domain []string) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		line := lines.Text()
+		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
+			continue
+		}
+		if len(c.patterns) >= maxPatterns {
+			return fmt.Errorf("%w: more than %d ignore patterns", ErrTooLarge, maxPatterns)
+		}
+		c.patterns = append(c.patterns, gitignore.ParsePattern(line, domain))
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("a line is too long: %w", err)
+	}
+	return nil
+}
+
+func cleanSparse(dirs []string) []string {
+	var clean []string
+	for _, dir := range dirs {
+		clean = append(clean, strings.TrimPrefix(path.Clean("/"+dir), "/"))
+	}
+	return clean
+}
+
+// inSparse reports whether an entry lies in one of the folders, or is a folder on the way to one.
+func inSparse(sparse []string, p string, dir bool) bool {
+	if len(sparse) == 0 {
+		return true
+	}
+	for _, wanted := range sparse {
+		if p == wanted || strings.HasPrefix(p, wanted+"/") || dir && strings.HasPrefix(wanted, p+"/") {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,102 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Outcome is how an attempt ended.
+type Outcome struct {
+	// Generation of the object that was read.
+	Generation int64
+	// Problem is nil after a success.
+	Problem *Problem
+	// Reason and Message of the conditions after a success.
+	Reason, Message string
+	// Upstream is the revision upstream has; empty if that is not known.
+	Upstream string
+	// Artifact is what the status advertises after the attempt; nil for none.
+	Artifact *meta.Artifact
+	// Stored is set when that artifact can be downloaded.
+	Stored bool
+	// Now is when the attempt ended.
+	Now time.Time
+}
+
+// Conditions returns the conditions that an object with the given ones shows after an attempt. It changes none of the
+// given ones. Reconciling, Stalled and the conditions that tell of something abnormal are there only while they are
+// true; each condition carries the generation it is about.
+func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
+	c := conditions{list: append([]metav1.Condition(nil), before...), o: o}
+	for _, abnormal := range []string{
+		sourcev1.FetchFailedCondition, sourcev1.BuildFailedCondition, sourcev1.StorageOperationFailedCondition,
+	} {
+		if o.Problem == nil || o.Problem.Condition != abnormal {
+			c.remove(abnormal)
+		}
+	}
+	c.artifact()
+	if o.Problem == nil {
+		c.remove(meta.ReconcilingCondition)
+		c.remove(meta.StalledCondition)
+		c.set(meta.ReadyCondition, metav1.ConditionTrue, o.Reason, o.Message)
+		return c.list
+	}
+	p := *o.Problem
+	c.set(p.Condition, metav1.ConditionTrue, p.Reason, p.Message)
+	c.set(meta.ReadyCondition, metav1.ConditionFalse, p.Reason, p.Message)
+	if p.Terminal {
+		c.remove(meta.ReconcilingCondition)
+		c.set(meta.StalledCondition, metav1.ConditionTrue, p.Reason, p.Message)
+		return c.list
+	}
+	c.remove(meta.StalledCondition)
+	c.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingWithRetryReason, p.Message)
+	return c.list
+}
+
+type conditions struct {
+	list []metav1.Condition
+	o    Outcome
+}
+
+// artifact sets what is said about the artifact: whether it is in storage, and whether upstream is ahead of it.
+func (c *conditions) artifact() {
+	o := c.o
+	switch {
+	case !o.Stored:
+		c.remove(sourcev1.ArtifactInStorageCondition)
+	case o.Problem == nil:
+		c.set(sourcev1.ArtifactInStorageCondition, metav1.ConditionTrue, o.Reason, o.Message)
+	}
+	if o.Problem == nil || o.Upstream == "" || o.Artifact == nil || o.Artifact.Revision == o.Upstream {
+		c.remove(sourcev1.ArtifactOutdatedCondition)
+		return
+	}
+	c.set(sourcev1.ArtifactOutdatedCondition, metav1.ConditionTrue, ReasonNewRevision,
+		"new upstream revision '"+o.Upstream+"'")
+}
+
+func (c *conditions) set(kind string, status metav1.ConditionStatus, reason, message string) {
+	apimeta.SetStatusCondition(&c.list, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message,
+		ObservedGeneration: c.o.Generation,
+		LastTransitionTime: metav1.NewTime(c.o.Now.UTC().Truncate(time.Second)),
+	})
+}
+
+func (c *conditions) remove(kind string) {
+	apimeta.RemoveStatusCondition(&c.list, kind)
+}
+
+// ObservedGeneration is what status.observedGeneration becomes: it moves on a success and when the object stalls.
+func ObservedGeneration(before int64, o Outcome) int64 {
+	if o.Problem == nil || o.Problem.Terminal {
+		return o.Generation
+	}
+	return before
+}

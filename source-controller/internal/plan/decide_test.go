@@ -1,0 +1,107 @@
+package plan_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+)
+
+func TestDecide(t *testing.T) {
+	one, two := "*.md", "*.txt"
+	stored := plan.Observed{
+		Stored: true, Target: plan.Target{Revision: "main@sha1:1"},
+		Status: sourcev1.GitRepositoryStatus{Artifact: &meta.Artifact{Revision: "main@sha1:1"}},
+	}
+	for name, tc := range map[string]struct {
+		reason string
+		change func(*plan.Observed)
+		want   plan.Step
+	}{
+		"nothing new":        {"what is stored is what is asked for", func(*plan.Observed) {}, plan.Keep},
+		"suspended":          {"suspension comes first", func(o *plan.Observed) { o.Suspended, o.Problem = true, &plan.Problem{} }, plan.Rest},
+		"problem":            {"the last good artifact stays", func(o *plan.Observed) { o.Problem = &plan.Problem{} }, plan.Fail},
+		"first time":         {"nothing is stored", func(o *plan.Observed) { o.Status.Artifact, o.Stored = nil, false }, plan.Build},
+		"file lost":          {"it is advertised", func(o *plan.Observed) { o.Stored = false }, plan.Build},
+		"new commit":         {"the branch moved", func(o *plan.Observed) { o.Target.Revision = "main@sha1:2" }, plan.Build},
+		"same commit by tag": {"the revision is another", func(o *plan.Observed) { o.Target.Revision = "v1@sha1:1" }, plan.Build},
+		"ignore set":         {"other content", func(o *plan.Observed) { o.Spec.Ignore = &one }, plan.Build},
+		"ignore changed":     {"other content", func(o *plan.Observed) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &two }, plan.Build},
+		"sparse set":         {"other content", func(o *plan.Observed) { o.Spec.SparseCheckout = []string{"a"} }, plan.Build},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := stored
+			tc.change(&o)
+			if got := plan.Decide(o); got != tc.want {
+				t.Errorf("got %s, want %s: %s", got, tc.want, tc.reason)
+			}
+		})
+	}
+}
+
+func TestDecideChart(t *testing.T) {
+	stored := plan.ChartObserved{
+		Stored: true, Generation: 2, SourceRevision: "a",
+		Status: sourcev1.HelmChartStatus{ObservedGeneration: 2, ObservedSourceArtifactRevision: "a", Artifact: &meta.Artifact{}},
+	}
+	for name, tc := range map[string]struct {
+		change  func(*plan.ChartObserved)
+		want    plan.Step
+		rebuild bool
+	}{
+		"nothing new":   {func(*plan.ChartObserved) {}, plan.Keep, false},
+		"suspended":     {func(o *plan.ChartObserved) { o.Suspended = true }, plan.Rest, false},
+		"problem":       {func(o *plan.ChartObserved) { o.Problem = &plan.Problem{} }, plan.Fail, false},
+		"source moved":  {func(o *plan.ChartObserved) { o.SourceRevision = "b" }, plan.Build, false},
+		"spec changed":  {func(o *plan.ChartObserved) { o.Generation = 3 }, plan.Build, true},
+		"file lost":     {func(o *plan.ChartObserved) { o.Stored = false }, plan.Build, true},
+		"never started": {func(o *plan.ChartObserved) { o.Status = sourcev1.HelmChartStatus{} }, plan.Build, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := stored
+			tc.change(&o)
+			if got := plan.DecideChart(o); got != tc.want || plan.RebuildChart(o) != tc.rebuild {
+				t.Errorf("got %s, rebuild %t, want %s, %t", got, plan.RebuildChart(o), tc.want, tc.rebuild)
+			}
+		})
+	}
+}
+
+func TestChartVersion(t *testing.T) {
+	const revision = "main@sha1:0123456789abcdef0123456789abcdef01234567"
+	for name, tc := range map[string]struct {
+		spec    sourcev1.HelmChartSpec
+		version string
+		want    string
+	}{
+		"plain":           {version: "1.2.3", want: "1.2.3"},
+		"revision":        {spec: sourcev1.HelmChartSpec{ReconcileStrategy: "Revision"}, version: "1.2.3", want: "1.2.3+0123456789ab"},
+		"values":          {spec: sourcev1.HelmChartSpec{ValuesFiles: []string{"a"}}, version: "1.2.3-rc.1", want: "1.2.3-rc.1+7"},
+		"both":            {spec: sourcev1.HelmChartSpec{ReconcileStrategy: "Revision", ValuesFiles: []string{"a"}}, version: "1.2.3", want: "1.2.3+0123456789ab.7"},
+		"metadata before": {spec: sourcev1.HelmChartSpec{ValuesFiles: []string{"a"}}, version: "1.2.3+x", want: "1.2.3+7"},
+		"no version":      {version: "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, problem := plan.ChartVersion(tc.spec, 7, tc.version, revision)
+			if got != tc.want || (problem == nil) != (tc.want != "") {
+				t.Errorf("got %q, %v, want %q", got, problem, tc.want)
+			}
+		})
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	for spread, want := range map[float64]time.Duration{0: 95 * time.Second, 0.5: 100 * time.Second, 1: 105 * time.Second} {
+		if got := plan.Jitter(100*time.Second, 5, spread); got != want {
+			t.Errorf("jitter at %v: %s, want %s", spread, got, want)
+		}
+	}
+	for failures, want := range map[int]time.Duration{1: 1, 2: 2, 3: 4, 4: 8, 5: 10, 1000: 10} {
+		if got := plan.Backoff(time.Second, 10*time.Second, failures); got != want*time.Second {
+			t.Errorf("after %d failures: %s, want %ds", failures, got, want)
+		}
+	}
+}

@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"fmt"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+)
+
+// Reasons of conditions that Flux's API has no constant for.
+const (
+	// ReasonInvalidSpec: a field asks for something that is not served.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonEmptyRepository: the repository has no commit.
+	ReasonEmptyRepository = "EmptyGitRepository"
+	// ReasonNewRevision: upstream has a revision that is not stored yet.
+	ReasonNewRevision = "NewRevision"
+	// ReasonNewArtifact is the event's reason when an artifact with other content was stored.
+	ReasonNewArtifact = "NewArtifact"
+)
+
+// Problem is why an attempt could not do what the object asks for, in words for its author.
+type Problem struct {
+	// Condition is the condition that turns True: FetchFailed, BuildFailed or StorageOperationFailed.
+	Condition string
+	// Reason is the condition's reason, from Flux's vocabulary.
+	Reason string
+	// Message says what is wrong, where, and what to do. It holds no credential.
+	Message string
+	// Terminal is set when only a change of the object, or of what it watches, can help: nothing is tried again.
+	Terminal bool
+}
+
+// Error makes a problem usable as an error.
+func (p *Problem) Error() string { return p.Message }
+
+// FetchProblem is a problem with what is upstream, which may pass.
+func FetchProblem(reason, format string, args ...any) *Problem {
+	return &Problem{Condition: sourcev1.FetchFailedCondition, Reason: reason, Message: fmt.Sprintf(format, args...)}
+}
+
+// StorageProblem is a problem with making or storing the artifact, which may pass.
+func StorageProblem(reason, format string, args ...any) *Problem {
+	p := FetchProblem(reason, format, args...)
+	p.Condition = sourcev1.StorageOperationFailedCondition
+	return p
+}
+
+// BuildProblem is a problem with building a chart, which may pass.
+func BuildProblem(reason, format string, args ...any) *Problem {
+	p := FetchProblem(reason, format, args...)
+	p.Condition = sourcev1.BuildFailedCondition
+	return p
+}
+
+// terminal marks a problem as one that no retry mends.
+func terminal(p *Problem) *Problem {
+	p.Terminal = true
+	return p
+}

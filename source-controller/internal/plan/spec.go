@@ -1,0 +1,107 @@
+package plan
+
+import (
+	"net/url"
+	"path"
+	"strings"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+)
+
+// Validate says why a GitRepository cannot be served as it is written; nil if it can. Whatever is not served is refused
+// by name: an unverified signature or a missing include must never pass in silence.
+func Validate(spec sourcev1.GitRepositorySpec) *Problem {
+	if p := validateURL(spec.URL); p != nil {
+		return p
+	}
+	if p := spec.Provider; p != "" && p != sourcev1.GitProviderGeneric {
+		return terminal(FetchProblem(sourcev1.InvalidProviderConfigurationReason,
+			"spec.provider %q is not served; use \"generic\" with a token in spec.secretRef", p))
+	}
+	if fields := unserved(spec); len(fields) > 0 {
+		return terminal(FetchProblem(ReasonInvalidSpec,
+			"%s: not served by this controller; remove it, nothing is fetched while it is set", strings.Join(fields, ", ")))
+	}
+	for _, dir := range spec.SparseCheckout {
+		if !localPath(dir) {
+			return terminal(FetchProblem(ReasonInvalidSpec, "spec.sparseCheckout: %q is not a directory inside the repository", dir))
+		}
+	}
+	if spec.Interval.Duration <= 0 {
+		return terminal(FetchProblem(ReasonInvalidSpec, "spec.interval: %s is not a positive duration", spec.Interval.Duration))
+	}
+	if spec.Timeout != nil && spec.Timeout.Duration <= 0 {
+		return terminal(FetchProblem(ReasonInvalidSpec, "spec.timeout: %s is not a positive duration", spec.Timeout.Duration))
+	}
+	return validateRef(spec.Reference)
+}
+
+func unserved(spec sourcev1.GitRepositorySpec) []string {
+	var fields []string
+	for _, f := range []struct {
+		name string
+		set  bool
+	}{
+		{"spec.verify", spec.Verification != nil},
+		{"spec.include", len(spec.Include) > 0},
+		{"spec.recurseSubmodules", spec.RecurseSubmodules},
+		{"spec.serviceAccountName", spec.ServiceAccountName != ""},
+	} {
+		if f.set {
+			fields = append(fields, f.name)
+		}
+	}
+	return fields
+}
+
+func validateURL(raw string) *Problem {
+	invalid := func(why string) *Problem {
+		return terminal(FetchProblem(sourcev1.URLInvalidReason, "spec.url: %s", why))
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return invalid("not a URL; write it as https://host/path")
+	}
+	switch u.Scheme {
+	case "http", "https":
+	case "ssh":
+		return invalid("ssh is not served; use https with a token in spec.secretRef")
+	default:
+		return invalid("the scheme must be https or http")
+	}
+	if u.Hostname() == "" {
+		return invalid("it names no host; write it as https://host/path")
+	}
+	if _, set := u.User.Password(); set {
+		return invalid("it contains a password; move it to the Secret in spec.secretRef")
+	}
+	if u.RawQuery != "" || u.Fragment != "" {
+		return invalid("a query or a fragment is not part of a repository's address; remove it")
+	}
+	return nil
+}
+
+func validateRef(ref *sourcev1.GitRepositoryRef) *Problem {
+	if ref == nil {
+		return nil
+	}
+	if ref.Commit != "" && !isCommit(ref.Commit) {
+		return terminal(FetchProblem(sourcev1.GitOperationFailedReason,
+			"spec.ref.commit: %q is not a full commit hash (40 hexadecimal digits, lower case)", ref.Commit))
+	}
+	if ref.Name != "" && ref.Commit == "" && !strings.HasPrefix(ref.Name, "refs/") && ref.Name != "HEAD" {
+		return terminal(FetchProblem(sourcev1.GitOperationFailedReason,
+			"spec.ref.name: %q is not a full reference such as refs/heads/main", ref.Name))
+	}
+	return nil
+}
+
+func isCommit(s string) bool {
+	return len(s) == 40 && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// localPath reports whether p is a relative path that stays inside its root.
+func localPath(p string) bool {
+	clean := path.Clean("/" + p)
+	return p != "" && clean != "/" && !strings.HasPrefix(p, "/") && !strings.Contains("/"+p+"/", "/../")
+}

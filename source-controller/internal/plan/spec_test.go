@@ -1,0 +1,81 @@
+package plan_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+)
+
+func spec(change func(*sourcev1.GitRepositorySpec)) sourcev1.GitRepositorySpec {
+	s := sourcev1.GitRepositorySpec{URL: "https://example.com/x.git", Interval: metav1.Duration{Duration: time.Minute}}
+	change(&s)
+	return s
+}
+
+func TestValidate(t *testing.T) {
+	type s = sourcev1.GitRepositorySpec
+	for name, tc := range map[string]struct {
+		change func(*s)
+		reason string
+		text   string
+	}{
+		"fine":             {change: func(*s) {}},
+		"a user name":      {change: func(x *s) { x.URL = "https://ada@example.com/x" }},
+		"sparse folders":   {change: func(x *s) { x.SparseCheckout = []string{"./a", "b/c/"} }},
+		"generic provider": {change: func(x *s) { x.Provider = "generic" }},
+		"ssh":              {change: func(x *s) { x.URL = "ssh://git@example.com/x" }, reason: "URLInvalid", text: "ssh"},
+		"scp":              {change: func(x *s) { x.URL = "git@example.com:x" }, reason: "URLInvalid", text: "not a URL"},
+		"file":             {change: func(x *s) { x.URL = "file:///etc" }, reason: "URLInvalid", text: "scheme"},
+		"option":           {change: func(x *s) { x.URL = "--upload-pack=x" }, reason: "URLInvalid", text: "scheme"},
+		"no host":          {change: func(x *s) { x.URL = "https:///x" }, reason: "URLInvalid", text: "no host"},
+		"password":         {change: func(x *s) { x.URL = "https://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
+		"query":            {change: func(x *s) { x.URL = "https://h/x?sig=canary" }, reason: "URLInvalid", text: "query"},
+		"cloud":            {change: func(x *s) { x.Provider = "azure" }, reason: "InvalidProviderConfiguration", text: `"azure"`},
+		"submodules":       {change: func(x *s) { x.RecurseSubmodules = true }, reason: "InvalidSpec", text: "spec.recurseSubmodules"},
+		"signature":        {change: func(x *s) { x.Verification = &sourcev1.GitRepositoryVerification{} }, reason: "InvalidSpec", text: "spec.verify"},
+		"includes": {change: func(x *s) {
+			x.Include = []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "a"}}}
+		}, reason: "InvalidSpec", text: "spec.include"},
+		"account":           {change: func(x *s) { x.ServiceAccountName = "a" }, reason: "InvalidSpec", text: "spec.serviceAccountName"},
+		"sparse outside":    {change: func(x *s) { x.SparseCheckout = []string{"a/../../b"} }, reason: "InvalidSpec", text: "sparseCheckout"},
+		"sparse everything": {change: func(x *s) { x.SparseCheckout = []string{"."} }, reason: "InvalidSpec", text: "sparseCheckout"},
+		"short commit":      {change: func(x *s) { x.Reference = &sourcev1.GitRepositoryRef{Commit: "abc123"} }, reason: "GitOperationFailed", text: "40"},
+		"short name":        {change: func(x *s) { x.Reference = &sourcev1.GitRepositoryRef{Name: "main"} }, reason: "GitOperationFailed", text: "refs/heads/main"},
+		"no interval":       {change: func(x *s) { x.Interval.Duration = 0 }, reason: "InvalidSpec", text: "spec.interval"},
+		"negative timeout":  {change: func(x *s) { x.Timeout = &metav1.Duration{Duration: -1} }, reason: "InvalidSpec", text: "spec.timeout"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := plan.Validate(spec(tc.change))
+			if tc.reason == "" {
+				if p != nil {
+					t.Errorf("refused: %+v", p)
+				}
+				return
+			}
+			if p == nil || p.Reason != tc.reason || !p.Terminal || !strings.Contains(p.Message, tc.text) {
+				t.Fatalf("got %+v, want %s with %q", p, tc.reason, tc.text)
+			}
+			if strings.Contains(p.Message, "canary") {
+				t.Errorf("the message shows a credential: %s", p.Message)
+			}
+		})
+	}
+}
+
+func FuzzValidateURL(f *testing.F) {
+	for _, url := range []string{"https://example.com/x.git", "ssh://a@b/c", "https://a:b@c/d?e#f", "http://[::1]:80/x", "://", "\x00"} {
+		f.Add(url)
+	}
+	f.Fuzz(func(t *testing.T, url string) {
+		p := plan.Validate(spec(func(s *sourcev1.GitRepositorySpec) { s.URL = url }))
+		if p == nil && !strings.HasPrefix(strings.ToLower(url), "http") {
+			t.Errorf("%q passes", url)
+		}
+	})
+}

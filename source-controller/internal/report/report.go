@@ -1,0 +1,142 @@
+// Package report is the only place that writes to the API server: one status patch per attempt, and none when nothing
+// changed; the finalizer; and events, in the cluster and on the bus, when there is something new to say.
+package report
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/record"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/sluice-gitops/sluice/api/event"
+)
+
+// Controller is the name that this controller reports and owns fields under.
+const Controller = "source-controller"
+
+// Object is a source: something with conditions and an artifact.
+type Object interface {
+	client.Object
+	GetConditions() []metav1.Condition
+	GetArtifact() *meta.Artifact
+}
+
+// Bus takes events off the reconcile path.
+type Bus interface {
+	// Announce never blocks; announcing the same id again is harmless.
+	Announce(id string, ev event.Event)
+}
+
+// Reporter reads and writes sources. It is safe for concurrent use on different objects.
+type Reporter struct {
+	// Client reads from a cache and writes.
+	Client client.Client
+	// Live reads from the API server.
+	Live client.Reader
+	// Events writes core/v1 events.
+	Events record.EventRecorder
+	// Bus announces events to other controllers; nil for nobody.
+	Bus Bus
+	// Host is the reporting instance in events.
+	Host string
+
+	// written is the resourceVersion of the last write to each object, by UID. The cache may be behind it.
+	written sync.Map
+}
+
+// Get reads an object: from the cache, or from the API server while the cache has not seen our own last write. Deciding
+// on an older status would repeat or lose what was written.
+func (r *Reporter) Get(ctx context.Context, key client.ObjectKey, into client.Object) error {
+	if err := r.Client.Get(ctx, key, into); err != nil {
+		return fmt.Errorf("read object: %w", err)
+	}
+	last, ok := r.written.Load(into.GetUID())
+	if !ok || !older(into.GetResourceVersion(), last) {
+		return nil
+	}
+	if err := r.Live.Get(ctx, key, into); err != nil {
+		return fmt.Errorf("read object: %w", err)
+	}
+	return nil
+}
+
+// older compares resource versions, which Kubernetes guarantees to be growing decimal numbers per resource.
+func older(version string, than any) bool {
+	text, ok := than.(string)
+	a, errA := strconv.ParseUint(version, 10, 64)
+	b, errB := strconv.ParseUint(text, 10, 64)
+	return ok && errA == nil && errB == nil && a < b
+}
+
+// Status writes what differs between the statuses of two states of an object; it writes nothing if they are the same.
+// An object that is gone is no error.
+func (r *Reporter) Status(ctx context.Context, before, after client.Object) error {
+	patch := client.MergeFrom(before)
+	data, err := patch.Data(after)
+	if err != nil {
+		return fmt.Errorf("compare status: %w", err)
+	}
+	if empty(data) {
+		return nil
+	}
+	err = r.Client.Status().Patch(ctx, after, client.RawPatch(types.MergePatchType, data), client.FieldOwner(Controller))
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	r.written.Store(after.GetUID(), after.GetResourceVersion())
+	return nil
+}
+
+func empty(patch []byte) bool {
+	var fields map[string]any
+	return json.Unmarshal(patch, &fields) == nil && len(fields) == 0
+}
+
+// Claim adds the finalizer if it is missing.
+func (r *Reporter) Claim(ctx context.Context, obj client.Object) error {
+	return r.finalizer(ctx, obj, controllerutil.AddFinalizer)
+}
+
+// Release removes the finalizer, and forgets the object.
+func (r *Reporter) Release(ctx context.Context, obj client.Object) error {
+	err := r.finalizer(ctx, obj, controllerutil.RemoveFinalizer)
+	r.written.Delete(obj.GetUID())
+	if errors.Is(err, errGone) {
+		return nil
+	}
+	return err
+}
+
+var errGone = errors.New("the object is gone")
+
+func (r *Reporter) finalizer(ctx context.Context, obj client.Object, change func(client.Object, string) bool) error {
+	before, ok := obj.DeepCopyObject().(client.Object)
+	if !ok || !change(obj, sourcev1.SourceFinalizer) {
+		return nil
+	}
+	// The list is replaced as a whole: with the lock, a finalizer of somebody else's is never lost.
+	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+	err := r.Client.Patch(ctx, obj, patch, client.FieldOwner(Controller))
+	if apierrors.IsNotFound(err) {
+		return errGone
+	}
+	if err != nil {
+		return fmt.Errorf("write finalizer: %w", err)
+	}
+	r.written.Store(obj.GetUID(), obj.GetResourceVersion())
+	return nil
+}

@@ -1,0 +1,47 @@
+package apply
+
+import (
+	"time"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+)
+
+// Defaults of an [Applier] and its [Options].
+const (
+	DefaultConcurrency  = 8
+	DefaultStageTimeout = time.Minute
+)
+
+// Applier applies the objects of one subject. Fill in the fields; it keeps no state and is safe for concurrent use.
+type Applier struct {
+	// Client talks to the API server without a cache, as the identity that the subject is applied with. Its RESTMapper
+	// must find kinds that appear while it lives.
+	Client client.Client
+	// FieldManager owns the applied fields: kustomize-controller or helm-controller, as Flux's.
+	FieldManager string
+	// Owner is whose labels every object gets.
+	Owner inventory.Owner
+	// Concurrency is how many requests are made at once; DefaultConcurrency when zero.
+	Concurrency int
+}
+
+// Options steer one [Applier.Apply]. The zero value is an ordinary apply.
+type Options struct {
+	// Force recreates objects whose change the API server refuses because a field is immutable. Definitions of kinds and
+	// namespaces are only recreated when they ask for it themselves: everything inside them would be lost.
+	Force bool
+	// Unchanged tells which objects are known to be unchanged, on both sides; no request is made for them. Nil: none is.
+	Unchanged func(inventory.ID) bool
+	// StageTimeout is how long to wait for the definitions of one stage to be usable, and for an object that is recreated
+	// to be gone; DefaultStageTimeout when zero.
+	StageTimeout time.Duration
+}
+
+func (o Options) stageTimeout() time.Duration {
+	if o.StageTimeout <= 0 {
+		return DefaultStageTimeout
+	}
+	return o.StageTimeout
+}

@@ -1,0 +1,180 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/ssa/utils"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// plan is what has to be written for an object.
+type plan int
+
+const (
+	planNothing plan = iota
+	planApply
+	planTakeOver // merge field managers first
+	planRecreate // delete first
+)
+
+// step is what was found out about an object, and what became of it.
+type step struct {
+	item
+	plan    plan
+	live    *unstructured.Unstructured // as it was read, while it is needed; nil when it does not exist
+	applied *unstructured.Unstructured // as the API server returned it; nil when nothing was written
+	change  Change
+	failure *Failure
+}
+
+func (s step) kind() string { return s.entry.ID.GroupKind.Kind }
+
+// check finds out what has to be done for an object. It writes nothing.
+func (r *run) check(ctx context.Context, it item) step {
+	s := step{item: it, change: Change{Entry: it.entry, Action: Unchanged}}
+	if r.options.Unchanged != nil && r.options.Unchanged(it.entry.ID) {
+		return s
+	}
+	if s.failure = r.checkKind(it); s.failure != nil {
+		return s
+	}
+	if s.live, s.failure = r.read(ctx, it); s.failure != nil {
+		return s
+	}
+	if r.rules.leaveAlone(it.desired, s.live) {
+		s.change.Action = Skipped
+		if s.live != nil {
+			s.change.Live = metadataOf(s.live, r.FieldManager)
+		}
+		return s
+	}
+	tried, err := r.try(ctx, it)
+	switch {
+	case err != nil && r.mayRecreate(ctx, s, err):
+		s.plan, s.change.Action = planRecreate, Created
+	case err != nil:
+		s.failure = r.explain(s, err)
+	case s.live == nil:
+		s.plan, s.change.Action = planApply, Created
+	default:
+		r.compare(&s, tried)
+	}
+	return s
+}
+
+// compare decides about an object that exists and can be applied.
+func (r *run) compare(s *step, tried *unstructured.Unstructured) {
+	s.change.Live = metadataOf(s.live, r.FieldManager)
+	if !r.rules.keepForeignFields(s.desired, s.live) {
+		patch, err := takeover(s.live, r.FieldManager)
+		if err != nil {
+			s.failure = failed(s.item, "has managedFields that cannot be read")
+			return
+		}
+		if patch != nil {
+			s.plan, s.change.Action = planTakeOver, Configured
+			return
+		}
+	}
+	if differs(s.live, tried, r.FieldManager) {
+		s.plan, s.change.Action = planApply, Configured
+	}
+	s.live = nil // as large as the object, and not needed any more
+}
+
+// checkKind refuses an object whose kind is not installed, or that lacks the namespace it needs.
+func (r *run) checkKind(it item) *Failure {
+	gvk := it.entry.Kind()
+	namespaced, err := r.kinds.find(gvk)
+	switch {
+	case meta.IsNoMatchError(err):
+		return failed(it, "cannot be applied: no kind %s in group %s: is its CRD installed?",
+			gvk.Kind, gvk.GroupVersion())
+	case err != nil:
+		return refused(it, "lookup of its kind failed", err)
+	case namespaced && it.entry.ID.Namespace == "":
+		return failed(it, "namespace not specified: set metadata.namespace, or a target namespace for all objects")
+	}
+	return nil
+}
+
+// read gets the live object; nil when it does not exist.
+func (r *run) read(ctx context.Context, it item) (*unstructured.Unstructured, *Failure) {
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(it.entry.Kind())
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(it.desired), live)
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, nil
+	case err != nil:
+		return nil, refused(it, "query failed", err)
+	}
+	return live, nil
+}
+
+// try is the dry-run. For a kind that this apply has just defined it waits until the API server serves it.
+func (r *run) try(ctx context.Context, it item) (*unstructured.Unstructured, error) {
+	if !r.kinds.justDefined(it.entry.ID.GroupKind) {
+		return r.patch(ctx, it, client.DryRunAll)
+	}
+	var tried *unstructured.Unstructured
+	var tryErr error
+	err := wait.PollUntilContextTimeout(ctx, pollFirst, r.options.stageTimeout(), true,
+		func(ctx context.Context) (bool, error) {
+			tried, tryErr = r.patch(ctx, it, client.DryRunAll)
+			return !unserved(tryErr), nil
+		})
+	if tryErr == nil {
+		tryErr = err
+	}
+	return tried, tryErr
+}
+
+// patch makes the server-side apply request and returns the object as the API server sees it then.
+func (r *run) patch(ctx context.Context, it item, o ...client.ApplyOption) (*unstructured.Unstructured, error) {
+	object := it.desired.DeepCopy()
+	o = append(o, client.ForceOwnership, client.FieldOwner(r.FieldManager))
+	err := r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(object), o...)
+	return object, err
+}
+
+// unserved says that the API server does not serve the kind (yet). An apply creates what does not exist, so the only other
+// thing that is not found can be the namespace.
+func unserved(err error) bool { return apierrors.IsNotFound(err) && missingNamespace(err) == "" }
+
+// missingNamespace returns the namespace that the API server did not find; empty when that was not the reason.
+func missingNamespace(err error) string {
+	var status apierrors.APIStatus
+	if !apierrors.IsNotFound(err) || !errors.As(err, &status) {
+		return ""
+	}
+	if details := status.Status().Details; details != nil && details.Kind == "namespaces" {
+		return details.Name
+	}
+	return ""
+}
+
+// explain is the failure for what a dry-run answered.
+func (r *run) explain(s step, err error) *Failure {
+	if name := missingNamespace(err); name != "" {
+		return failed(s.item, "cannot be applied: namespace %s does not exist: create it, or add it to the source", name)
+	}
+	failure := refused(s.item, "dry-run failed", err)
+	if s.live != nil && strings.Contains(err.Error(), "immutable") {
+		failure.Message += "; to have it deleted and created again, annotate it with " + r.rules.group + "/force: enabled"
+	}
+	return failure
+}
+
+// pollFirst is how soon to look again at something that should be there any moment.
+const pollFirst = 50 * time.Millisecond
+
+// lossy says that recreating the object would lose everything inside it.
+func lossy(o *unstructured.Unstructured) bool { return utils.IsCRD(o) || utils.IsNamespace(o) }

@@ -1,0 +1,45 @@
+package apply
+
+import (
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/ssa/utils"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+)
+
+// rules are the annotations (or labels) by which an object steers how it is applied, under the owner's API group:
+//
+//	ssa: Ignore            leave the object alone
+//	ssa: IfNotPresent      create it, never change it
+//	ssa: Merge             apply it, but keep what kubectl set
+//	reconcile: disabled    leave the object alone
+//	force: enabled         recreate it when a field is immutable
+//
+// Values are compared without regard to case. An empty live object is one that does not exist.
+type rules struct{ group string }
+
+func (r rules) leaveAlone(desired, live *unstructured.Unstructured) bool {
+	off := map[string]string{r.group + "/reconcile": kustomizev1.DisabledValue}
+	ignored := map[string]string{r.group + "/ssa": kustomizev1.IgnoreValue}
+	if anyIn(off, desired, live) || anyIn(ignored, desired, live) {
+		return true
+	}
+	once := map[string]string{r.group + "/ssa": kustomizev1.IfNotPresentValue}
+	return live != nil && anyIn(once, desired)
+}
+
+func (r rules) keepForeignFields(desired, live *unstructured.Unstructured) bool {
+	return anyIn(map[string]string{r.group + "/ssa": kustomizev1.MergeValue}, desired, live)
+}
+
+func (r rules) recreate(desired, live *unstructured.Unstructured) bool {
+	return anyIn(map[string]string{r.group + "/force": kustomizev1.EnabledValue}, desired, live)
+}
+
+func anyIn(want map[string]string, objects ...*unstructured.Unstructured) bool {
+	for _, o := range objects {
+		if o != nil && utils.AnyInMetadata(o, want) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,125 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+)
+
+// finalizer is Flux's, so that a cluster can change hands.
+const finalizer = "finalizers.fluxcd.io"
+
+// act carries an action out. It says whether the pass is over.
+func (p *pass) act(ctx context.Context, state plan.State, a plan.Action) (done bool, err error) {
+	switch a.Step {
+	case plan.Idle:
+		return true, nil
+	case plan.AddFinalizer:
+		return false, p.addFinalizer(ctx)
+	case plan.Finalize:
+		return p.finalize(ctx, a)
+	case plan.Answer:
+		return true, p.answer(ctx, state.Subject.Token)
+	case plan.Heal:
+		return false, p.heal(ctx)
+	case plan.Wait:
+		return true, p.wait(ctx, state, a)
+	case plan.Begin:
+		return false, p.begin(state, a.Cause)
+	case plan.Compare:
+		return false, p.orFail(ctx, state, plan.ReasonArtifactFailed, p.compare(ctx))
+	case plan.Repair:
+		return false, p.orFail(ctx, state, plan.ReasonApplyFailed, p.repair(ctx))
+	case plan.AskRelease:
+		return true, p.askRelease(ctx, state, a)
+	case plan.Apply:
+		return p.applyContent(ctx, state, a.Deep)
+	case plan.Prune:
+		return p.prune(ctx)
+	case plan.SkipPrune:
+		p.mem.record.Stage = plan.Pruned
+		return false, nil
+	case plan.CheckHealth:
+		return false, p.checkHealth(ctx, state)
+	case plan.Succeed:
+		return false, p.succeed(ctx, state)
+	case plan.Fail:
+		return a.Outside, p.fail(ctx, state, a)
+	}
+	return true, fmt.Errorf("decision %q is unknown", a.Step)
+}
+
+func (p *pass) addFinalizer(ctx context.Context) error {
+	base := p.stored.copied().object()
+	controllerutil.AddFinalizer(p.subject.object(), finalizer)
+	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{})
+	if err := p.Client.Patch(ctx, p.subject.object(), patch, client.FieldOwner(Name)); err != nil {
+		return fmt.Errorf("add finalizer: %w", err)
+	}
+	p.wrote(base)
+	return nil
+}
+
+// wrote notes that the API server now has what is in memory.
+func (p *pass) wrote(base client.Object) {
+	p.stored = p.subject.copied()
+	p.mem.writes.wrote(base.GetResourceVersion(), p.stored)
+}
+
+// answer tells that a token was seen although nothing was done: the subject is suspended.
+func (p *pass) answer(ctx context.Context, token string) error {
+	p.subject.setToken(token)
+	return p.patchStatus(ctx)
+}
+
+// wait ends a pass of an unfinished attempt; only a long one is reported.
+func (p *pass) wait(ctx context.Context, state plan.State, a plan.Action) error {
+	if !a.Progress {
+		return nil
+	}
+	return p.progress(ctx, state, a)
+}
+
+// begin starts an attempt. One that only says that a revision moved is not worth a write to disk; it looks at the health
+// of what is known to be unhealthy all the same.
+func (p *pass) begin(state plan.State, cause plan.Cause) error {
+	goal := plan.GoalOf(state)
+	before := p.mem.record
+	p.mem.record.Goal = goal
+	p.mem.record.Stage, p.mem.record.Cause = plan.Started, cause
+	p.mem.record.Outcome, p.mem.record.Reported, p.mem.record.Message = "", "", ""
+	p.mem.record.Started = p.now
+	p.mem.record.Release, p.mem.record.Action, p.mem.record.Stalled = 0, "", false
+	p.mem.release = releaseMemory{}
+	p.mem.planned, p.mem.survivors, p.mem.changes = nil, nil, nil
+	p.health, p.reported = nil, false
+	if cause != plan.Verify {
+		p.mem.unhealthy = nil
+	}
+	if cause == plan.Moved && state.Subject.Checks && len(p.mem.unhealthy) > 0 {
+		p.mem.record.Stage, p.mem.record.AppliedAt = plan.Pruned, p.now
+	}
+	p.ungate()
+	if cause == plan.Moved || cause == plan.Verify || before.Goal == goal {
+		return nil
+	}
+	return p.save()
+}
+
+// save keeps how far the attempt is.
+func (p *pass) save() error { return p.Store.SaveState(p.key, p.mem.record) }
+
+// orFail ends the attempt with an error, if there is one.
+func (p *pass) orFail(ctx context.Context, state plan.State, reason string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return p.fail(ctx, state, plan.Action{Step: plan.Fail, Reason: reason, Message: err.Error()})
+}

@@ -1,0 +1,353 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/api/rendering"
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
+)
+
+// releaseMemory is what an attempt of a HelmRelease knows of Helm's storage. It is forgotten when another one starts.
+type releaseMemory struct {
+	known    bool
+	decision release.Decision
+	// latest is the newest record; rendered is what the content asks for.
+	latest, rendered *release.Release
+}
+
+// helm returns the subject as a HelmRelease; false when it is none.
+func (p *pass) helm() (helmRelease, bool) {
+	h, ok := p.subject.(helmRelease)
+	return h, ok
+}
+
+// storage is Helm's, as the subject's service account.
+func (p *pass) storage() (release.Storage, error) {
+	hands, err := p.hands()
+	if err != nil {
+		return release.Storage{}, err
+	}
+	return release.Storage{Secrets: hands.Secrets, Now: p.Now}, nil
+}
+
+// observeRelease says what was found out about Helm's storage in this attempt.
+func (p *pass) observeRelease(state *plan.State) {
+	m := p.mem.release
+	state.Release = plan.Release{Known: m.known, Next: m.decision.Next}
+	switch m.decision.Step {
+	case release.StepNone:
+		state.Release.InSync = true
+	case release.StepInstall, release.StepUpgrade, release.StepRender:
+		state.Release.Due = true
+	case release.StepUnlock, release.StepUninstall:
+		state.Release.Repair = m.decision.Reason
+	case release.StepBlocked:
+		state.Release.Blocked = m.decision.Reason
+	case release.StepContinue:
+	}
+}
+
+// compare reads the newest record and the content, and lets package release decide what they ask for.
+func (p *pass) compare(ctx context.Context) error {
+	h, isHelm := p.helm()
+	if !isHelm {
+		return nil
+	}
+	content, _, err := p.goalContent(ctx)
+	if err != nil {
+		return err
+	}
+	rendered, err := release.Parse(content.Release)
+	if err != nil {
+		return err
+	}
+	storage, err := p.storage()
+	if err != nil {
+		return err
+	}
+	latest, err := storage.Latest(ctx, release.RefOf(h.hr))
+	if err != nil {
+		return err
+	}
+	facts := rendered.Facts()
+	s := release.State{
+		Rendered: facts, Observed: h.hr.Status.History.Latest(), Moved: release.Moved(h.hr, facts.ChartName),
+		Working: p.mem.record.Release, Failures: p.failures(h, facts),
+		Forced: h.requested(helmv2.ForceRequestAnnotation, h.hr.Status.LastHandledForceAt),
+	}
+	if latest != nil {
+		f := latest.Facts()
+		s.Latest = &f
+	}
+	if p.render != nil && p.render.Release != nil {
+		s.Parameters = *p.render.Release
+	}
+	p.mem.release = releaseMemory{known: true, decision: release.Decide(s), latest: latest, rendered: rendered}
+	return nil
+}
+
+// failures counts those that still matter.
+func (p *pass) failures(h helmRelease, rendered release.Facts) int64 {
+	if release.Changed(h.hr, rendered) != "" || h.requested(helmv2.ResetRequestAnnotation, h.hr.Status.LastHandledResetAt) {
+		return 0
+	}
+	return h.hr.Status.Failures
+}
+
+// repair unlocks a release that a crash left pending, or uninstalls one that the spec no longer means.
+func (p *pass) repair(ctx context.Context) error {
+	h, _ := p.helm()
+	m := p.mem.release
+	p.mem.release = releaseMemory{}
+	storage, err := p.storage()
+	if err != nil {
+		return err
+	}
+	if m.decision.Step == release.StepUnlock {
+		_, err := storage.Unlock(ctx, release.RefOf(h.hr), m.latest)
+		return err
+	}
+	old, recorded := release.RecordedRef(h.hr)
+	if !recorded {
+		return nil
+	}
+	hands, err := p.hands()
+	if err != nil {
+		return err
+	}
+	result, err := hands.Pruner.Prune(ctx, p.releasable(p.statusInventory().Entries()))
+	if err != nil {
+		return fmt.Errorf("uninstall release %s: %w", old, err)
+	}
+	p.mem.changes = append(p.mem.changes, result.Changes...)
+	if _, err := storage.Uninstall(ctx, old, h.hr.GetUninstall().KeepHistory); err != nil {
+		return err
+	}
+	h.hr.Status.History, h.hr.Status.Inventory = nil, nil
+	return p.patchStatus(ctx)
+}
+
+// askRelease publishes the parameters of the next release; render-controller follows them.
+func (p *pass) askRelease(ctx context.Context, state plan.State, a plan.Action) error {
+	p.mem.release.known = false
+	s := p.syncInMemory()
+	p.noteSubject(s, state)
+	p.noteRelease(s, state.Release.Next, 0)
+	if err := p.writeSync(ctx); err != nil {
+		return err
+	}
+	if a.Progress {
+		return p.progress(ctx, state, a)
+	}
+	return nil
+}
+
+func (p *pass) noteRelease(s *v1alpha1.Sync, next v1alpha1.ReleaseParameters, revision int) {
+	h, isHelm := p.helm()
+	if !isHelm {
+		return
+	}
+	ref := release.RefOf(h.hr)
+	if revision == 0 && s.Release != nil {
+		revision = s.Release.Revision
+	}
+	s.Release = &v1alpha1.Release{
+		Name: ref.Name, Namespace: ref.Namespace, StorageNamespace: ref.StorageNamespace, Revision: revision, Next: next,
+	}
+}
+
+// beginRelease records the release as pending, before any of its objects is applied, and makes its namespace if asked to.
+func (p *pass) beginRelease(ctx context.Context) error {
+	h, isHelm := p.helm()
+	m := &p.mem.release
+	if !isHelm || (m.decision.Step != release.StepInstall && m.decision.Step != release.StepUpgrade) {
+		return nil
+	}
+	hands, err := p.hands()
+	if err != nil {
+		return err
+	}
+	if ns := release.NamespaceToCreate(h.hr); ns != nil && m.decision.Step == release.StepInstall {
+		if err := hands.Client.Create(ctx, ns); err != nil && !apierrors.IsAlreadyExists(err) {
+			return fmt.Errorf("create namespace %s: %w", ns.Name, err)
+		}
+	}
+	storage, err := p.storage()
+	if err != nil {
+		return err
+	}
+	pending, err := storage.Begin(ctx, release.RefOf(h.hr), m.rendered, m.latest)
+	if err != nil {
+		return err
+	}
+	m.latest, m.decision.Step = pending, release.StepContinue
+	p.mem.record.Release = pending.Version()
+	p.mem.record.Action = string(helmv2.ReleaseActionUpgrade)
+	if m.decision.Next.IsInstall {
+		p.mem.record.Action = string(helmv2.ReleaseActionInstall)
+	}
+	return p.save()
+}
+
+// concludeRelease records how the release that was begun ended, and takes a snapshot of it into the status.
+func (p *pass) concludeRelease(ctx context.Context, failure string) error {
+	h, isHelm := p.helm()
+	if !isHelm || p.mem.record.Release == 0 {
+		return nil
+	}
+	storage, err := p.storage()
+	if err != nil {
+		return err
+	}
+	ref := release.RefOf(h.hr)
+	latest, err := storage.Latest(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if latest == nil || latest.Version() != p.mem.record.Release {
+		p.mem.record.Release = 0
+		return nil
+	}
+	status := latest.Facts().Status
+	switch {
+	case failure == "" && status != release.StatusDeployed:
+		latest, err = storage.Deploy(ctx, ref, latest, h.hr.GetMaxHistory())
+	case failure != "" && status.Pending():
+		latest, err = storage.Fail(ctx, ref, latest, failure, h.hr.GetMaxHistory())
+	}
+	if err != nil {
+		return err
+	}
+	p.snapshot(h, latest, failure)
+	return nil
+}
+
+// snapshot brings the status to what storage says.
+func (p *pass) snapshot(h helmRelease, latest *release.Release, failure string) {
+	status := &h.hr.Status
+	action := helmv2.ReleaseAction(p.mem.record.Action)
+	facts := latest.Facts()
+	status.History = release.Remember(status.History, latest.Snapshot(action))
+	status.StorageNamespace = h.hr.GetStorageNamespace()
+	took := metav1.Duration{Duration: p.now.Sub(p.mem.record.Started)}
+	status.LastAttemptedReleaseAction, status.LastAttemptedReleaseActionDuration = action, &took
+	status.LastAttemptedConfigDigest = facts.ConfigDigest
+	if failure != "" {
+		status.Failures++
+		if action == helmv2.ReleaseActionInstall {
+			status.InstallFailures++
+		} else {
+			status.UpgradeFailures++
+		}
+	}
+	p.noteRelease(p.syncInMemory(), release.Next(latest), latest.Version())
+}
+
+// uninstall removes the release from Helm's storage once its objects are gone.
+func (p *pass) uninstall(ctx context.Context) error {
+	h, isHelm := p.helm()
+	if !isHelm {
+		return nil
+	}
+	ref, recorded := release.RecordedRef(h.hr)
+	if !recorded {
+		ref = release.RefOf(h.hr)
+	}
+	storage, err := p.storage()
+	if err != nil {
+		return err
+	}
+	if _, err := storage.Uninstall(ctx, ref, h.hr.GetUninstall().KeepHistory); err != nil {
+		return fmt.Errorf("uninstall release %s: %w", ref, err)
+	}
+	return nil
+}
+
+// beginUninstall marks the release before its first object is deleted.
+func (p *pass) beginUninstall(ctx context.Context) error {
+	h, isHelm := p.helm()
+	if !isHelm {
+		return nil
+	}
+	ref, recorded := release.RecordedRef(h.hr)
+	if !recorded {
+		return nil
+	}
+	storage, err := p.storage()
+	if err != nil {
+		return err
+	}
+	latest, err := storage.Latest(ctx, ref)
+	if err != nil || latest == nil {
+		return err
+	}
+	_, err = storage.BeginUninstall(ctx, ref, latest)
+	return err
+}
+
+// releaseChart deletes the HelmChart that render-controller made for a HelmRelease, if it is still that one.
+func (p *pass) releaseChart(ctx context.Context) error {
+	h, isHelm := p.helm()
+	if !isHelm {
+		return nil
+	}
+	key := splitKey(h.source())
+	chart := &metav1.PartialObjectMetadata{}
+	chart.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.HelmChartKind))
+	if err := p.Live.Get(ctx, key, chart); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if !p.owner().Owns(chart.Labels) {
+		return nil
+	}
+	precondition := client.Preconditions{UID: &chart.UID}
+	if err := p.Client.Delete(ctx, chart, precondition); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("delete HelmChart %s: %w", key, err)
+	}
+	return nil
+}
+
+// releasable leaves out what Helm never deletes: definitions of kinds, with everything inside them.
+func (p *pass) releasable(entries []inventory.Entry) []inventory.Entry {
+	if _, isHelm := p.helm(); !isHelm {
+		return entries
+	}
+	kept := make([]inventory.Entry, 0, len(entries))
+	for _, e := range entries {
+		if e.ID.GroupKind.Kind != "CustomResourceDefinition" {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// complete gives a release's namespace to objects that a chart left without one.
+func (p *pass) complete(content rendering.Content) error {
+	h, isHelm := p.helm()
+	if !isHelm {
+		return nil
+	}
+	objects := make([]*unstructured.Unstructured, 0, len(content.Objects))
+	for _, o := range content.Objects {
+		objects = append(objects, o.Object)
+	}
+	if _, err := release.DefaultNamespace(objects, p.Mapper, h.hr.GetReleaseNamespace()); err != nil {
+		return err
+	}
+	return nil
+}
+
+// lostRace says that somebody else recorded a release meanwhile: look again.
+func lostRace(err error) bool { return errors.Is(err, release.ErrRecordExists) }

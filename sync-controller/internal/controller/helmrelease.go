@@ -1,0 +1,228 @@
+package controller
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
+)
+
+// helmReleases is the kind that releases charts.
+func helmReleases() kind {
+	return kind{
+		name:      helmv2.HelmReleaseKind,
+		group:     helmv2.GroupVersion.Group,
+		version:   helmv2.GroupVersion.Version,
+		manager:   "helm-controller",
+		newObject: func() client.Object { return &helmv2.HelmRelease{} },
+		newList:   func() client.ObjectList { return &helmv2.HelmReleaseList{} },
+		wrap:      wrapHelmRelease,
+		items: func(list client.ObjectList) []client.Object {
+			var items []client.Object
+			if l, ok := list.(*helmv2.HelmReleaseList); ok {
+				for i := range l.Items {
+					items = append(items, &l.Items[i])
+				}
+			}
+			return items
+		},
+	}
+}
+
+// kinds are the kinds that are reconciled.
+func kinds() []kind { return []kind{kustomizations(), helmReleases()} }
+
+func wrapHelmRelease(o client.Object) subject {
+	hr, ok := o.(*helmv2.HelmRelease)
+	if !ok {
+		hr = &helmv2.HelmRelease{}
+	}
+	return helmRelease{hr}
+}
+
+type helmRelease struct{ hr *helmv2.HelmRelease }
+
+func (h helmRelease) object() client.Object { return h.hr }
+func (h helmRelease) copied() subject       { return helmRelease{h.hr.DeepCopy()} }
+
+func (h helmRelease) view() plan.Subject {
+	hr := h.hr
+	policy := kustomizev1.DeletionPolicyWaitForTermination
+	if hr.GetUninstall().DisableWait {
+		policy = kustomizev1.DeletionPolicyDelete
+	}
+	wait, timeout := h.wait()
+	return plan.Subject{
+		Kind: helmv2.HelmReleaseKind, Namespace: hr.Namespace, Name: hr.Name, UID: hr.UID, Generation: hr.Generation,
+		Token:          hr.Annotations[meta.ReconcileRequestAnnotation],
+		Deleting:       !hr.DeletionTimestamp.IsZero(),
+		Finalizer:      controllerutil.ContainsFinalizer(hr, helmv2.HelmReleaseFinalizer),
+		Suspended:      hr.Spec.Suspend,
+		Unsupported:    release.Unsupported(hr),
+		Prune:          true,
+		DeletionPolicy: policy,
+		Corrects:       hr.GetDriftDetection().GetMode() == helmv2.DriftDetectionEnabled,
+		Releases:       true,
+		Checks:         wait,
+		Interval:       hr.GetRequeueAfter(),
+		RetryInterval:  hr.GetRequeueAfter(),
+		Timeout:        timeout,
+	}
+}
+
+// wait says whether a release waits for its objects, and for how long: as the action does that comes next.
+func (h helmRelease) wait() (bool, time.Duration) {
+	if h.action() == helmv2.ReleaseActionInstall {
+		install := h.hr.GetInstall()
+		return !install.DisableWait, install.GetTimeout(h.hr.GetTimeout()).Duration
+	}
+	upgrade := h.hr.GetUpgrade()
+	return !upgrade.DisableWait, upgrade.GetTimeout(h.hr.GetTimeout()).Duration
+}
+
+// action is install as long as nothing is released.
+func (h helmRelease) action() helmv2.ReleaseAction {
+	if h.hr.Status.History.Latest() == nil {
+		return helmv2.ReleaseActionInstall
+	}
+	return helmv2.ReleaseActionUpgrade
+}
+
+func (h helmRelease) status() plan.Status {
+	s := plan.Status{Token: h.hr.Status.LastHandledReconcileAt, Revision: h.hr.Status.LastAttemptedRevision}
+	if ready := apimeta.FindStatusCondition(h.hr.Status.Conditions, meta.ReadyCondition); ready != nil {
+		s.Ready, s.Reason, s.ReadyGeneration = string(ready.Status), ready.Reason, ready.ObservedGeneration
+	}
+	return s
+}
+
+func (h helmRelease) serviceAccount() string                { return h.hr.Spec.ServiceAccountName }
+func (h helmRelease) force() bool                           { return false }
+func (h helmRelease) dependsOn() []meta.DependencyReference { return h.hr.Spec.DependsOn }
+
+// source is the chart that is made for the release.
+func (h helmRelease) source() string {
+	namespace := h.hr.Namespace
+	if h.hr.Spec.Chart != nil && h.hr.Spec.Chart.Spec.SourceRef.Namespace != "" {
+		namespace = h.hr.Spec.Chart.Spec.SourceRef.Namespace
+	}
+	return strings.Join([]string{sourcev1.HelmChartKind, namespace, h.hr.GetHelmChartName()}, "/")
+}
+
+func (h helmRelease) healthChecks() healthChecks {
+	return healthChecks{all: true, exprs: h.hr.Spec.HealthCheckExprs}
+}
+
+func (h helmRelease) conditions() *[]metav1.Condition { return &h.hr.Status.Conditions }
+
+func (h helmRelease) inventory() []kustomizev1.ResourceRef {
+	if h.hr.Status.Inventory == nil {
+		return nil
+	}
+	refs := make([]kustomizev1.ResourceRef, 0, len(h.hr.Status.Inventory.Entries))
+	for _, ref := range h.hr.Status.Inventory.Entries {
+		refs = append(refs, kustomizev1.ResourceRef{ID: ref.ID, Version: ref.Version})
+	}
+	return refs
+}
+
+func (h helmRelease) setInventory(refs []kustomizev1.ResourceRef) {
+	inventory := &helmv2.ResourceInventory{Entries: make([]helmv2.ResourceRef, 0, len(refs))}
+	for _, ref := range refs {
+		inventory.Entries = append(inventory.Entries, helmv2.ResourceRef{ID: ref.ID, Version: ref.Version})
+	}
+	h.hr.Status.Inventory = inventory
+}
+
+// setToken answers the tokens of forceAt and resetAt too, whether or not they were acted on.
+func (h helmRelease) setToken(token string) {
+	h.hr.Status.LastHandledReconcileAt = token
+	if at := h.hr.Annotations[helmv2.ForceRequestAnnotation]; at != "" {
+		h.hr.Status.LastHandledForceAt = at
+	}
+	if at := h.hr.Annotations[helmv2.ResetRequestAnnotation]; at != "" {
+		h.hr.Status.LastHandledResetAt = at
+	}
+}
+
+// requested says whether an annotation asks for a one-off action together with the current token.
+func (h helmRelease) requested(annotation, handled string) bool {
+	at := h.hr.Annotations[annotation]
+	return at != "" && at == h.hr.Annotations[meta.ReconcileRequestAnnotation] && at != handled &&
+		at != h.hr.Status.LastHandledReconcileAt
+}
+
+func (h helmRelease) setObserved(generation int64) { h.hr.Status.ObservedGeneration = generation }
+
+func (h helmRelease) attempted(goal plan.Goal) {
+	h.hr.Status.LastAttemptedRevision = goal.Revision
+	if goal.Generation > 0 {
+		h.hr.Status.LastAttemptedGeneration = goal.Generation
+	}
+}
+
+func (h helmRelease) applied(plan.Goal) {
+	h.hr.Status.StorageNamespace = h.hr.GetStorageNamespace()
+	h.hr.Status.Failures, h.hr.Status.InstallFailures, h.hr.Status.UpgradeFailures = 0, 0, 0
+	kind, chart, _ := strings.Cut(h.source(), "/")
+	if kind == sourcev1.HelmChartKind {
+		h.hr.Status.HelmChart = chart
+	}
+}
+
+func (h helmRelease) success(plan.Goal) (reason, message string) {
+	latest := h.hr.Status.History.Latest()
+	if latest == nil {
+		return helmv2.UpgradeSucceededReason, "Helm release is in sync"
+	}
+	action, reason := "upgrade", helmv2.UpgradeSucceededReason
+	if latest.Action == helmv2.ReleaseActionInstall || (latest.Action == "" && latest.Version == 1) {
+		action, reason = "install", helmv2.InstallSucceededReason
+	}
+	return reason, fmt.Sprintf("Helm %s succeeded for release %s with chart %s", action, latest.FullReleaseName(), latest.VersionedChartName())
+}
+
+// failure is what Helm's operation is called that failed; failures before it keep their names.
+func (h helmRelease) failure(outcome string) string {
+	switch outcome {
+	case plan.ReasonApplyFailed, plan.ReasonHealthCheckFailed, plan.ReasonPruneFailed, plan.ReasonRetriesExceeded:
+		if h.hr.Status.LastAttemptedReleaseAction == helmv2.ReleaseActionInstall {
+			return helmv2.InstallFailedReason
+		}
+		return helmv2.UpgradeFailedReason
+	}
+	return outcome
+}
+
+// settled repeats the outcome of Helm's operation in the Released condition.
+func (h helmRelease) settled(v plan.Verdict, now time.Time) {
+	switch v.Reason {
+	case helmv2.InstallSucceededReason, helmv2.UpgradeSucceededReason, helmv2.InstallFailedReason, helmv2.UpgradeFailedReason:
+		apimeta.SetStatusCondition(&h.hr.Status.Conditions, metav1.Condition{
+			Type: helmv2.ReleasedCondition, Status: v.Ready, Reason: v.Reason, Message: v.Message,
+			ObservedGeneration: h.hr.Generation, LastTransitionTime: metav1.NewTime(now),
+		})
+	}
+}
+
+// record does nothing: the history of a HelmRelease are the snapshots of its releases.
+func (h helmRelease) record(entry) {}
+
+func (h helmRelease) revisions() map[string]string {
+	revisions := map[string]string{"revision": h.hr.Status.LastAttemptedRevision}
+	if latest := h.hr.Status.History.Latest(); latest != nil {
+		revisions["app-version"] = latest.AppVersion
+	}
+	return revisions
+}

@@ -1,0 +1,167 @@
+package controller
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+)
+
+// progress is what a restart must not lose of a subject. It is kept on disk.
+type progress struct {
+	Goal     plan.Goal  `json:"goal"`
+	Stage    plan.Stage `json:"stage"`
+	Cause    plan.Cause `json:"cause,omitempty"`
+	Outcome  string     `json:"outcome,omitempty"`
+	Reported string     `json:"reported,omitempty"`
+	Message  string     `json:"message,omitempty"`
+
+	// Stalled says that the failure is not retried.
+	Stalled bool `json:"stalled,omitempty"`
+	// Release is the version that the attempt has recorded in Helm's storage, Action why; 0 when none.
+	Release int    `json:"release,omitempty"`
+	Action  string `json:"action,omitempty"`
+
+	Started   time.Time `json:"started"`
+	AppliedAt time.Time `json:"appliedAt"`
+	EndedAt   time.Time `json:"endedAt"`
+
+	// Held is the content that heals the cluster: the latest of which anything was written.
+	Held held `json:"held"`
+}
+
+// held names a kept content.
+type held struct {
+	Tag    string `json:"tag,omitempty"`
+	Digest string `json:"digest,omitempty"`
+}
+
+// print is what is remembered of an applied object, to know without a request that it is unchanged.
+type print struct {
+	// Content is the keyed hash of what was applied, Live the fingerprint of the object afterwards.
+	Content string `json:"content"`
+	Live    string `json:"live"`
+}
+
+// memory is everything that is remembered of one subject between passes. Only the pass of that subject uses it; the
+// mailbox alone is shared with the watches.
+type memory struct {
+	mailbox mailbox
+
+	loaded   bool
+	verified bool
+	record   progress
+	prints   map[string]print
+
+	// waiting is since when there is no Render that matches.
+	waiting time.Time
+	// planned are the ids of the running attempt's content, survivors those that could not be pruned. Nil before its apply.
+	planned   inventory.Inventory
+	survivors []inventory.Entry
+	// gate is the source whose Renders a prune waits for; empty when none does.
+	gate string
+	// changes of the running attempt.
+	changes apply.ChangeSet
+	// refs are the objects whose health decides, unhealthy those not seen healthy in this attempt.
+	refs      []health.Ref
+	unhealthy map[inventory.ID]bool
+	report    health.Report
+	// fluxTag is the content in which Flux's own controllers were found, fluxNames their names.
+	fluxTag   string
+	fluxNames []string
+	fights    map[inventory.ID]*fight
+
+	writes writes
+	// sync is the record as it was written last, next as it is to be.
+	sync, next *v1alpha1.Sync
+	announced  string
+	release    releaseMemory
+}
+
+// load reads what is kept of the subject, once.
+func (m *memory) load(store *keep.Store, key keep.Key) error {
+	if m.loaded {
+		return nil
+	}
+	if err := store.State(key, &m.record); err != nil && !errors.Is(err, keep.ErrAbsent) {
+		return err
+	}
+	m.prints = make(map[string]print)
+	if err := store.Fingerprints(key, &m.prints); err != nil && !errors.Is(err, keep.ErrAbsent) {
+		return err
+	}
+	m.loaded = true
+	return nil
+}
+
+// attempt is the record as decisions see it at a given time.
+func (m *memory) attempt(now time.Time) plan.Attempt {
+	r := m.record
+	return plan.Attempt{
+		Goal: r.Goal, Stage: r.Stage, Cause: r.Cause, Outcome: r.Outcome, Reported: r.Reported, Message: r.Message,
+		Verified: m.verified, Stalled: r.Stalled,
+		Age: now.Sub(r.Started), SinceApplied: now.Sub(r.AppliedAt), SinceEnded: now.Sub(r.EndedAt),
+	}
+}
+
+// memories holds the memory of every subject of one kind. It is safe for concurrent use.
+type memories struct {
+	mu  sync.Mutex
+	all map[keep.Key]*memory
+}
+
+// of returns the subject's memory, and makes it if needed.
+func (m *memories) of(key keep.Key) *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.all == nil {
+		m.all = make(map[keep.Key]*memory)
+	}
+	found, ok := m.all[key]
+	if !ok {
+		found = &memory{fights: make(map[inventory.ID]*fight)}
+		m.all[key] = found
+	}
+	return found
+}
+
+// forget drops the subject's memory.
+func (m *memories) forget(key keep.Key) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.all, key)
+}
+
+// writes remembers the versions of an object that our own patches have replaced: a cache that still shows one of them is
+// behind, and the latest written object stands in for it.
+type writes struct {
+	replaced map[string]bool
+	latest   subject
+}
+
+// wrote notes that a patch made latest out of the object with the given resourceVersion.
+func (w *writes) wrote(before string, latest subject) {
+	if w.replaced == nil || len(w.replaced) > maxReplaced {
+		w.replaced = make(map[string]bool)
+	}
+	w.replaced[before] = true
+	w.latest = latest.copied()
+}
+
+// maxReplaced bounds the memory of replaced versions; a cache is never that far behind.
+const maxReplaced = 64
+
+// current returns the newer of what a cache shows and what was written.
+func (w *writes) current(cached subject) subject {
+	if w.latest == nil || !w.replaced[cached.object().GetResourceVersion()] {
+		w.replaced, w.latest = nil, nil
+		return cached
+	}
+	return w.latest.copied()
+}

@@ -1,0 +1,182 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+)
+
+// Bounds of what is written for readers.
+const (
+	maxEntries = 50
+	maxMessage = 20000
+	maxHistory = 10
+)
+
+// succeed ends the attempt, if it has not ended yet, and reports it.
+func (p *pass) succeed(ctx context.Context, state plan.State) error {
+	ended := p.end(plan.ReasonSucceeded)
+	if ended {
+		if err := p.concludeRelease(ctx, ""); err != nil {
+			return err
+		}
+	}
+	goal := p.mem.record.Goal
+	reason, message := p.subject.success(goal)
+	p.mem.record.Reported, p.mem.record.Message, p.mem.record.Stalled = reason, message, false
+	p.subject.applied(goal)
+	verdict := plan.Verdict{Ready: metav1.ConditionTrue, Reason: reason, Message: message, Checks: state.Subject.Checks && p.Kind.healthy, Health: metav1.ConditionTrue}
+	return p.report(ctx, state, verdict, nil, ended)
+}
+
+// fail ends the attempt, unless the failure is not its own, and reports it.
+func (p *pass) fail(ctx context.Context, state plan.State, a plan.Action) error {
+	verdict := plan.Verdict{Ready: metav1.ConditionFalse, Reason: a.Reason, Message: shorten(a.Message), Stalled: a.Stalled, Checks: state.Subject.Checks && p.Kind.healthy}
+	ended := false
+	if !a.Outside {
+		if a.Reason == plan.ReasonHealthCheckFailed {
+			verdict.Health = metav1.ConditionFalse
+		}
+		ended = p.end(a.Reason)
+		if ended {
+			if err := p.concludeRelease(ctx, verdict.Message); err != nil {
+				return err
+			}
+		}
+		verdict.Reason = p.subject.failure(a.Reason)
+		p.mem.record.Stalled = verdict.Stalled
+		p.mem.record.Reported, p.mem.record.Message = verdict.Reason, verdict.Message
+	} else if p.render != nil && p.render.Source.Revision != "" {
+		p.subject.attempted(plan.Goal{Revision: p.render.Source.Revision})
+	}
+	return p.report(ctx, state, verdict, a.BlockedBy, ended)
+}
+
+// end notes the outcome of the running attempt. It says whether there was one, or a better one than before.
+func (p *pass) end(outcome string) bool {
+	r := &p.mem.record
+	if r.Stage == plan.Ended && r.Outcome == outcome {
+		return false
+	}
+	r.Stage, r.Outcome, r.EndedAt = plan.Ended, outcome, p.Now()
+	return true
+}
+
+// report is the one place that writes an outcome: status in one patch, token included; then, where something changed, the
+// Sync record and events.
+func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blockedBy []string, ended bool) error {
+	before := p.subject.status()
+	goal := p.mem.record.Goal
+	p.subject.setToken(state.Subject.Token)
+	if ended || p.mem.record.Stage == plan.Ended && goal.Revision != "" && v.Ready == metav1.ConditionTrue {
+		p.subject.attempted(goal)
+	}
+	if p.mem.planned != nil && pruned(p.mem.record) {
+		p.subject.setInventory(p.finalInventory())
+	}
+	if v.Conditions(p.subject.conditions(), state.Subject.Generation, p.now) {
+		p.subject.setObserved(state.Subject.Generation)
+	}
+	p.subject.settled(v, p.now)
+	if ended && !p.unchangedStatus() {
+		p.subject.record(entry{goal: goal, outcome: v.Reason, at: p.now, took: p.now.Sub(p.mem.record.Started).Round(time.Millisecond)})
+	}
+	if err := p.patchStatus(ctx); err != nil {
+		return err
+	}
+	p.reported = true
+	if ended && p.mem.record.Cause != plan.Moved && (p.mem.record.Cause != plan.Verify || v.Ready != metav1.ConditionTrue) {
+		if err := p.save(); err != nil {
+			return err
+		}
+	}
+	p.noteOutcome(state, v, blockedBy, ended)
+	if err := p.writeSync(ctx); err != nil {
+		return err
+	}
+	p.tellOutcome(before, v, ended)
+	p.mem.changes = nil
+	return nil
+}
+
+// pruned says whether the attempt went as far as pruning, so that the inventory is what it left.
+func pruned(r progress) bool {
+	return r.Stage == plan.Ended && (r.Outcome == plan.ReasonSucceeded || r.Outcome == plan.ReasonPruneFailed || r.Outcome == plan.ReasonHealthCheckFailed)
+}
+
+// progress says that an attempt is under way that lasts. A failure that is being retried stays until its outcome is known.
+func (p *pass) progress(ctx context.Context, state plan.State, a plan.Action) error {
+	if s := p.subject.status(); s.Ready == string(metav1.ConditionFalse) && s.ReadyGeneration == state.Subject.Generation {
+		return nil
+	}
+	v := plan.Verdict{Ready: metav1.ConditionUnknown, Reason: a.Reason, Message: a.Message, Checks: state.Subject.Checks && p.Kind.healthy}
+	if state.Attempt.Stage == plan.Pruned {
+		v.Health = metav1.ConditionUnknown
+	}
+	v.Conditions(p.subject.conditions(), state.Subject.Generation, p.now)
+	if err := p.patchStatus(ctx); err != nil {
+		return err
+	}
+	p.noteOutcome(state, v, a.BlockedBy, false)
+	return p.writeSync(ctx)
+}
+
+// unchangedStatus says that nothing in memory differs from what the API server has.
+func (p *pass) unchangedStatus() bool {
+	return equality.Semantic.DeepEqual(p.subject.object(), p.stored.object())
+}
+
+// patchStatus writes the status as it is in memory, if it differs from what the API server has.
+func (p *pass) patchStatus(ctx context.Context) error {
+	if p.unchangedStatus() {
+		return nil
+	}
+	base := p.stored.copied().object()
+	err := p.Client.Status().Patch(ctx, p.subject.object(), client.MergeFrom(base), client.FieldOwner(Name))
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil
+	case err != nil:
+		return fmt.Errorf("write status: %w", err)
+	}
+	p.wrote(base)
+	return nil
+}
+
+// tellOutcome sends events: to core/v1 when something changed or went wrong, to the bus for every new state or revision.
+func (p *pass) tellOutcome(before plan.Status, v plan.Verdict, ended bool) {
+	lines := p.mem.changes.Changed().Lines(maxEntries)
+	if ended && len(lines) > 0 {
+		p.tell(corev1.EventTypeNormal, meta.ProgressingReason, joinLines(lines), p.now)
+	}
+	after := p.subject.status()
+	news := before.Ready != after.Ready || before.Reason != after.Reason || before.ReadyGeneration != after.ReadyGeneration
+	switch {
+	case v.Ready == metav1.ConditionFalse && news:
+		p.Recorder.AnnotatedEventf(p.subject.object(), p.metadata(nil), corev1.EventTypeWarning, v.Reason, "%s", v.Message)
+	case v.Ready == metav1.ConditionTrue && before.Ready == string(metav1.ConditionFalse) && len(lines) == 0:
+		p.tell(corev1.EventTypeNormal, meta.SucceededReason, "recovered: "+v.Message, p.now)
+	}
+	p.announceState()
+}
+
+func shorten(message string) string {
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage], "") + "…"
+}
+
+func joinLines(lines []string) string { return strings.Join(lines, "\n") }
+
+func limit(lines []string, most int) []string { return lines[:min(len(lines), most)] }

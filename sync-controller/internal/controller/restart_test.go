@@ -1,0 +1,142 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+)
+
+// dying applies some objects, and then hangs until its process ends: what a kill leaves.
+type dying struct {
+	Applier
+	after   int
+	reached chan<- struct{}
+}
+
+func (d dying) Apply(ctx context.Context, set apply.Set, o apply.Options) (apply.ChangeSet, error) {
+	left := d.after
+	part := set.Only(func(inventory.ID) bool { left--; return left >= 0 })
+	changes, err := d.Applier.Apply(ctx, part, o)
+	if err != nil {
+		return changes, err
+	}
+	d.reached <- struct{}{}
+	<-ctx.Done()
+	return changes, ctx.Err()
+}
+
+// TestKilledDuringApply: whatever an interrupted apply has created is either applied or deleted in the end.
+func TestKilledDuringApply(t *testing.T) {
+	for after := range 4 {
+		t.Run(fmt.Sprintf("after %d objects", after), func(t *testing.T) {
+			s := newStack(t)
+			reached := make(chan struct{}, 1)
+			s.wrap = func(next HandsFor) HandsFor {
+				return func(owner inventory.Owner, manager, user string) (Hands, error) {
+					hands, err := next(owner, manager, user)
+					hands.Applier = dying{Applier: hands.Applier, after: after, reached: reached}
+					return hands, err
+				}
+			}
+			s.start()
+			ks := s.kustomization("app")
+			s.render(ks, first, s.configMap("one", "1"), s.configMap("two", "2"), s.configMap("three", "3"))
+			<-reached
+			s.stop()
+
+			s.wrap = nil
+			s.render(ks, second, s.configMap("four", "4"))
+			s.start()
+			s.ready(ks, "True", "ReconciliationSucceeded", second)
+			for _, name := range []string{"one", "two", "three"} {
+				s.gone(&corev1.ConfigMap{}, name)
+			}
+			if entries := ks.Status.Inventory.Entries; len(entries) != 1 {
+				t.Errorf("inventory: %v", entries)
+			}
+		})
+	}
+}
+
+// TestRestartAsksForNothing: a new process lists metadata and finds everything as it was left.
+func TestRestartAsksForNothing(t *testing.T) {
+	s := newStack(t).start()
+	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = 2 * time.Second })
+	s.render(ks, first, s.configMap("one", "1"), s.configMap("two", "2"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	s.idle(2 * time.Second)
+	s.stop()
+	s.requests.take()
+	s.start()
+	s.rest(3 * time.Second)
+	if seen := s.requests.take(); len(seen) > 0 {
+		t.Errorf("after a restart: %s", strings.Join(seen, ", "))
+	}
+	s.stop()
+
+	s.tamper("one", "while it was down")
+	s.start()
+	s.eventually("what changed meanwhile is corrected", func() string { return s.value("one", "1") })
+}
+
+// TestLostStorage: without what was kept, everything is compared and nothing is written.
+func TestLostStorage(t *testing.T) {
+	s := newStack(t).start()
+	ks := s.kustomization("app")
+	s.render(ks, first, s.configMap("one", "1"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	s.rest(time.Second)
+	s.stop()
+	s.requests.take()
+	s.storage = t.TempDir()
+	s.start()
+	s.rest(2 * time.Second)
+	for _, line := range s.requests.take() {
+		if !strings.HasPrefix(line, "GET ") && !strings.Contains(line, "dry-run") {
+			t.Errorf("written after a restart: %s", line)
+		}
+	}
+	s.tamper("one", "foreign")
+	s.eventually("drift is corrected", func() string { return s.value("one", "1") })
+}
+
+// TestHealthDeadlineSurvivesRestart: the time before a restart counts.
+func TestHealthDeadlineSurvivesRestart(t *testing.T) {
+	s := newStack(t).start()
+	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Wait = true })
+	s.render(ks, first, s.deployment("web"))
+	s.ready(ks, "Unknown", "Progressing", "health checks")
+	s.stop()
+	s.start()
+	s.rest(time.Second)
+	s.finish("web")
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	if n := len(ks.Status.History); n != 1 {
+		t.Errorf("%d lines of history: the attempt was started anew", n)
+	}
+}
+
+// deployment is an object whose health decides.
+func (s *stack) deployment(name string) *unstructured.Unstructured {
+	labels := map[string]any{"app": name}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "apps/v1", "kind": "Deployment",
+		"metadata": map[string]any{"namespace": s.namespace, "name": name},
+		"spec": map[string]any{
+			"replicas": int64(1), "selector": map[string]any{"matchLabels": labels},
+			"template": map[string]any{
+				"metadata": map[string]any{"labels": labels},
+				"spec":     map[string]any{"containers": []any{map[string]any{"name": "main", "image": "example.org/app:1"}}},
+			},
+		},
+	}}
+}

@@ -1,0 +1,234 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	"k8s.io/utils/ptr"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/priorityqueue"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+)
+
+// dependencyIndex finds the subjects that depend on one.
+const dependencyIndex = "sluice.dev/dependsOn"
+
+// changedPriority puts subjects with new content before all others.
+const changedPriority = 100
+
+// bundle is how long status changes of objects are collected before health is looked at.
+const bundle = 300 * time.Millisecond
+
+// queue is what a watch adds subjects to.
+type queue = workqueue.TypedRateLimitingInterface[ctrl.Request]
+
+// Options of Setup.
+type Options struct {
+	// Concurrent is how many subjects of the kind are worked on at once.
+	Concurrent int
+	// RateLimiter spaces out passes that end with an error.
+	RateLimiter workqueue.TypedRateLimiter[ctrl.Request]
+	// Wakes is where the kind's wakes come from; see [Pump].
+	Wakes <-chan event.TypedGenericEvent[wake]
+	// Selector narrows to subjects with certain labels.
+	Selector predicate.Predicate
+}
+
+// Setup registers the reconciler and its watches with a manager.
+func (r *Reconciler) Setup(ctx context.Context, mgr manager.Manager, o Options) error {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, r.Kind.newObject(), dependencyIndex, r.dependencyKeys); err != nil {
+		return fmt.Errorf("index %s by dependency: %w", r.Kind.name, err)
+	}
+	own := predicate.Or(predicate.GenerationChangedPredicate{}, requested())
+	b := ctrl.NewControllerManagedBy(mgr).
+		Named(strings.ToLower(r.Kind.name)).
+		For(r.Kind.newObject(), builder.WithPredicates(own, o.Selector)).
+		Watches(r.Kind.newObject(), handler.Funcs{UpdateFunc: r.dependencyMoved}).
+		Watches(&v1alpha1.Render{}, handler.Funcs{CreateFunc: r.renderCreated, UpdateFunc: r.renderUpdated}).
+		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.everyone), builder.WithPredicates(fluxMoved())).
+		WatchesRawSource(source.TypedChannel(o.Wakes, handler.TypedFuncs[wake, ctrl.Request]{GenericFunc: wakeUp})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter})
+	if err := b.Complete(r); err != nil {
+		return fmt.Errorf("set up %s controller: %w", r.Kind.name, err)
+	}
+	return nil
+}
+
+// requested passes updates by which somebody asked for a reconciliation, or took a finalizer off.
+func requested() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := e.ObjectOld, e.ObjectNew
+		return before.GetAnnotations()[fluxmeta.ReconcileRequestAnnotation] != after.GetAnnotations()[fluxmeta.ReconcileRequestAnnotation] ||
+			len(after.GetFinalizers()) < len(before.GetFinalizers())
+	}}
+}
+
+// dependencyKeys are what an object depends on, as namespace/name.
+func (r *Reconciler) dependencyKeys(o client.Object) []string {
+	var keys []string
+	for _, ref := range r.Kind.wrap(o).dependsOn() {
+		namespace := ref.Namespace
+		if namespace == "" {
+			namespace = o.GetNamespace()
+		}
+		keys = append(keys, namespace+"/"+ref.Name)
+	}
+	return keys
+}
+
+// dependencyMoved looks at once at whatever depends on a subject that became ready, or stopped being so.
+func (r *Reconciler) dependencyMoved(ctx context.Context, e event.UpdateEvent, q queue) {
+	if r.Kind.wrap(e.ObjectOld).status() == r.Kind.wrap(e.ObjectNew).status() {
+		return
+	}
+	list := r.Kind.newList()
+	name := client.ObjectKeyFromObject(e.ObjectNew).String()
+	if err := r.Client.List(ctx, list, client.MatchingFields{dependencyIndex: name}); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "dependents could not be listed", "dependency", name)
+		return
+	}
+	for _, o := range r.Kind.items(list) {
+		q.Add(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+	}
+}
+
+func (r *Reconciler) renderCreated(_ context.Context, e event.CreateEvent, q queue) {
+	r.renderMoved(nil, e.Object, q)
+}
+
+func (r *Reconciler) renderUpdated(_ context.Context, e event.UpdateEvent, q queue) {
+	r.renderMoved(e.ObjectOld, e.ObjectNew, q)
+}
+
+// renderMoved looks at the record's subject, first of all if its content changed, and at those whose prune waits for it.
+func (r *Reconciler) renderMoved(before, after client.Object, q queue) {
+	render, ok := after.(*v1alpha1.Render)
+	if !ok {
+		return
+	}
+	for _, name := range r.Shared.waiting(sourceKey(render.Source), r.Kind.name) {
+		q.Add(ctrl.Request{NamespacedName: name})
+	}
+	if render.Subject.Kind != r.Kind.name {
+		return
+	}
+	req := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: render.Namespace, Name: render.Subject.Name}}
+	prioritised, ok := q.(priorityqueue.PriorityQueue[ctrl.Request])
+	if old, isRender := before.(*v1alpha1.Render); ok && isRender && contentTag(old) != contentTag(render) {
+		prioritised.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(changedPriority)}, req)
+		return
+	}
+	q.Add(req)
+}
+
+func contentTag(r *v1alpha1.Render) string {
+	if r.Rendering == nil {
+		return ""
+	}
+	return r.Rendering.Tag
+}
+
+// everyone lists all subjects: whether Flux runs concerns each of them.
+func (r *Reconciler) everyone(ctx context.Context, _ client.Object) []ctrl.Request {
+	list := r.Kind.newList()
+	if err := r.Client.List(ctx, list); err != nil {
+		return nil
+	}
+	var all []ctrl.Request
+	for _, o := range r.Kind.items(list) {
+		all = append(all, ctrl.Request{NamespacedName: client.ObjectKeyFromObject(o)})
+	}
+	return all
+}
+
+// fluxMoved passes what starts or stops one of Flux's own controllers.
+func fluxMoved() predicate.Predicate {
+	runs := func(o client.Object) bool {
+		d, ok := o.(*appsv1.Deployment)
+		return ok && isFluxDeployment(d)
+	}
+	return predicate.Funcs{
+		CreateFunc: func(e event.CreateEvent) bool { return runs(e.Object) },
+		DeleteFunc: func(e event.DeleteEvent) bool { return runs(e.Object) },
+		UpdateFunc: func(e event.UpdateEvent) bool { return runs(e.ObjectOld) != runs(e.ObjectNew) },
+	}
+}
+
+func wakeUp(_ context.Context, e wakeEvent, q queue) {
+	req := ctrl.Request{NamespacedName: e.Object.name}
+	if e.Object.soon {
+		q.AddAfter(req, bundle)
+		return
+	}
+	q.Add(req)
+}
+
+// Signals is where a pump takes its signals from; *drift.Queue outside of tests.
+type Signals interface {
+	Next(ctx context.Context) (drift.Signal, error)
+}
+
+// Pump carries drift signals to the subjects they are about. It implements manager.Runnable; make it with [NewPump].
+type Pump struct {
+	signals Signals
+	wakes   map[string]chan wakeEvent
+	targets map[string]*Reconciler
+}
+
+// wakeBuffer is how many wakes wait for their controller; the pump waits when there are more.
+const wakeBuffer = 1024
+
+// NewPump returns a pump for reconcilers of different kinds.
+func NewPump(signals Signals, reconcilers ...*Reconciler) *Pump {
+	p := &Pump{signals: signals, wakes: make(map[string]chan wakeEvent), targets: make(map[string]*Reconciler)}
+	for _, r := range reconcilers {
+		p.wakes[r.Kind.group] = make(chan wakeEvent, wakeBuffer)
+		p.targets[r.Kind.group] = r
+	}
+	return p
+}
+
+// Wakes is the channel for the reconciler's Options.
+func (p *Pump) Wakes(r *Reconciler) <-chan wakeEvent { return p.wakes[r.Kind.group] }
+
+// Start carries signals until the context ends.
+func (p *Pump) Start(ctx context.Context) error {
+	for {
+		signal, err := p.signals.Next(ctx)
+		if err != nil {
+			return nil //nolint:nilerr // the context's error: the end of the work
+		}
+		r, known := p.targets[signal.Owner.Group]
+		if !known {
+			continue
+		}
+		key := keep.Key{Kind: r.Kind.name, Namespace: signal.Owner.Namespace, Name: signal.Owner.Name}
+		r.memories.of(key).mailbox.put(signal)
+		w := wake{
+			name: types.NamespacedName{Namespace: key.Namespace, Name: key.Name},
+			soon: signal.Type == drift.StatusChanged,
+		}
+		select {
+		case p.wakes[signal.Owner.Group] <- wakeEvent{Object: w}:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}

@@ -1,0 +1,245 @@
+package health_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/fluxcd/pkg/apis/kustomize"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+)
+
+// objects is a cluster that holds some objects, by kind and name. It counts what is read.
+type objects struct {
+	client.Reader
+	byName map[string]*unstructured.Unstructured
+	err    error
+	lists  int
+}
+
+func (o *objects) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
+	if o.err != nil {
+		return o.err
+	}
+	kind := into.GetObjectKind().GroupVersionKind()
+	found, ok := o.byName[kind.Kind+"/"+key.Name]
+	target, isUnstructured := into.(*unstructured.Unstructured)
+	if !ok || !isUnstructured {
+		return apierrors.NewNotFound(schema.GroupResource{Group: kind.Group, Resource: kind.Kind}, key.Name)
+	}
+	found.DeepCopyInto(target)
+	return nil
+}
+
+func (o *objects) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
+	o.lists++
+	list, ok := into.(*unstructured.UnstructuredList)
+	if !ok {
+		return errors.New("not a list of unstructured objects")
+	}
+	for name, object := range o.byName {
+		if strings.HasPrefix(name, "Pod/") {
+			list.Items = append(list.Items, *object)
+		}
+	}
+	return nil
+}
+
+const deployment = `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a, generation: 1}
+spec: {replicas: 1, selector: {matchLabels: {app: a}}}
+`
+
+const rolledOut = deployment + `
+status:
+  observedGeneration: 1
+  replicas: 1
+  updatedReplicas: 1
+  readyReplicas: 1
+  availableReplicas: 1
+  conditions: [{type: Progressing, status: "True", reason: NewReplicaSetAvailable}, {type: Available, status: "True"}]
+`
+
+const exceeded = deployment + `
+status:
+  observedGeneration: 1
+  replicas: 1
+  updatedReplicas: 1
+  conditions: [{type: Progressing, status: "False", reason: ProgressDeadlineExceeded}]
+`
+
+const pulling = `
+apiVersion: v1
+kind: Pod
+metadata: {name: a-1}
+status:
+  phase: Pending
+  containerStatuses: [{name: main, state: {waiting: {reason: ErrImagePull, message: "pull from https://user:pass@registry.example.org: canary"}}}]
+`
+
+const job = `
+apiVersion: batch/v1
+kind: Job
+metadata: {name: a, generation: 1}
+`
+
+const widget = `
+apiVersion: example.org/v1
+kind: Widget
+metadata: {name: a, generation: 1}
+status: {phase: PHASE, conditions: [{type: Ready, status: "False", reason: Waiting, message: "for the canary"}]}
+`
+
+// parse reads an object as a client does, with whole numbers.
+func parse(t *testing.T, text string) *unstructured.Unstructured {
+	t.Helper()
+	data, err := yaml.YAMLToJSON([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &unstructured.Unstructured{}
+	if err := o.UnmarshalJSON(data); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestCheck(t *testing.T) {
+	exprs, err := health.Compile([]kustomize.CustomHealthCheck{{
+		APIVersion: "example.org/v1", Kind: "Widget",
+		HealthCheckExpressions: kustomize.HealthCheckExpressions{
+			Current: "status.phase == 'Done'", Failed: "status.phase == 'Broken'", InProgress: "status.phase == 'Busy'",
+		},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		reason  string
+		live    []string
+		kind    string
+		exprs   *health.Expressions
+		tainted bool
+		vanish  bool
+		state   health.State // Healthy, Progressing or Failed
+		want    string       // what the finding says
+	}{
+		"rolled out":          {reason: "kstatus knows workloads", live: []string{rolledOut}, kind: "Deployment", state: health.Healthy},
+		"absent":              {reason: "it may still be created", kind: "Deployment", state: health.Progressing, want: "does not exist"},
+		"not observed":        {reason: "its controller has not seen it", live: []string{deployment}, kind: "Deployment", state: health.Progressing, want: "Replicas: 0/1"},
+		"deadline":            {reason: "no pod says why", live: []string{exceeded}, kind: "Deployment", state: health.Failed, want: "Progress deadline exceeded"},
+		"image":               {reason: "a pod says why; a password in a URL is not repeated", live: []string{exceeded, pulling}, kind: "Deployment", state: health.Failed, want: "ErrImagePull: pull from https://registry.example.org"},
+		"tainted image":       {reason: "prose about an object with secret values is not repeated", live: []string{exceeded, pulling}, kind: "Deployment", tainted: true, state: health.Failed, want: "ErrImagePull"},
+		"job running":         {reason: "a Job counts once it is complete", live: []string{job + "status: {startTime: '2026-01-01T00:00:00Z', active: 1}"}, kind: "Job", state: health.Progressing, want: "in progress"},
+		"job complete":        {reason: "it is complete", live: []string{job + "status: {conditions: [{type: Complete, status: 'True'}]}"}, kind: "Job", state: health.Healthy},
+		"job failed":          {reason: "it will not run again", live: []string{job + "status: {conditions: [{type: Failed, status: 'True'}]}"}, kind: "Job", state: health.Failed, want: "Failed"},
+		"job gone":            {reason: "somebody deleted it", kind: "Job", state: health.Progressing, want: "does not exist"},
+		"job gone by itself":  {reason: "its time to live was over", kind: "Job", vanish: true, state: health.Healthy},
+		"conditions":          {reason: "a Ready condition counts for any kind", live: []string{widget}, kind: "Widget", state: health.Progressing, want: "for the canary"},
+		"tainted conditions":  {reason: "a condition may repeat the spec", live: []string{widget}, kind: "Widget", tainted: true, state: health.Progressing, want: "not shown"},
+		"expression current":  {reason: "the user's expressions count instead", live: []string{strings.Replace(widget, "PHASE", "Done", 1)}, kind: "Widget", exprs: exprs, state: health.Healthy},
+		"expression failed":   {reason: "the user's expressions count instead", live: []string{strings.Replace(widget, "PHASE", "Broken", 1)}, kind: "Widget", exprs: exprs, state: health.Failed, want: "Waiting: for the canary"},
+		"expression progress": {reason: "none is true", live: []string{strings.Replace(widget, "PHASE", "Busy", 1)}, kind: "Widget", exprs: exprs, state: health.Progressing},
+		"expression error":    {reason: "there is no status yet", live: []string{"{apiVersion: example.org/v1, kind: Widget, metadata: {name: a}}"}, kind: "Widget", exprs: exprs, state: health.Progressing, want: "health cannot be computed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cluster := &objects{byName: map[string]*unstructured.Unstructured{}}
+			for _, text := range c.live {
+				o := parse(t, text)
+				cluster.byName[o.GetKind()+"/"+o.GetName()] = o
+			}
+			groups := map[string]string{"Deployment": "apps", "Job": "batch", "Widget": "example.org"}
+			id := inventory.ID{Namespace: "ns", Name: "a", GroupKind: schema.GroupKind{Group: groups[c.kind], Kind: c.kind}}
+			ref := health.Ref{Entry: inventory.Entry{ID: id, Version: "v1"}, Tainted: c.tainted, MayVanish: c.vanish}
+			report, err := health.Check(t.Context(), cluster, []health.Ref{ref}, c.exprs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			findings := report.InProgress
+			if c.state == health.Failed {
+				findings = report.Failed
+			}
+			if c.state == health.Healthy {
+				if diff := cmp.Diff(health.Report{Ready: 1, Total: 1}, report); diff != "" {
+					t.Errorf("%s:\n%s", c.reason, diff)
+				}
+				return
+			}
+			if len(findings) != 1 || !strings.Contains(findings[0].Reason, c.want) || report.Ready != 0 {
+				t.Fatalf("%s: got %+v, want one %s: %s", c.reason, report, c.state, c.want)
+			}
+			if c.tainted && strings.Contains(findings[0].Reason, "canary") {
+				t.Errorf("%s: %s", c.reason, findings[0].Reason)
+			}
+		})
+	}
+}
+
+func TestCheckAsksFewPods(t *testing.T) {
+	cluster := &objects{byName: map[string]*unstructured.Unstructured{}}
+	refs := make([]health.Ref, 0, 20)
+	for i := range 20 {
+		o := parse(t, exceeded)
+		o.SetName(strings.Repeat("a", i+1))
+		cluster.byName["Deployment/"+o.GetName()] = o
+		refs = append(refs, health.Ref{Entry: inventory.EntryOf(o)})
+	}
+	report, err := health.Check(t.Context(), cluster, refs, nil)
+	if err != nil || len(report.Failed) != 20 || cluster.lists != 5 {
+		t.Errorf("got %d failures, %d lists of pods and error %v, want 20, 5 and none", len(report.Failed), cluster.lists, err)
+	}
+}
+
+func TestCheckEndsWithTheContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := health.Check(ctx, &objects{err: ctx.Err()}, make([]health.Ref, 1), nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want that the context ended: a report of it would be a lie", err)
+	}
+}
+
+func TestClusterCheck(t *testing.T) {
+	c, err := client.New(cluster(t), client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "health-"}}
+	if err := c.Create(t.Context(), namespace); err != nil {
+		t.Fatal(err)
+	}
+	ref := func(group, kind, name string) health.Ref {
+		id := inventory.ID{Namespace: namespace.Name, Name: name, GroupKind: schema.GroupKind{Group: group, Kind: kind}}
+		return health.Ref{Entry: inventory.Entry{ID: id, Version: "v1"}}
+	}
+	settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "a"}}
+	if err := c.Create(t.Context(), settings); err != nil {
+		t.Fatal(err)
+	}
+	report, err := health.Check(t.Context(), c, []health.Ref{
+		ref("", "ConfigMap", "a"), ref("apps", "Deployment", "none"), ref("unknown.example.org", "Widget", "w"),
+	}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"Deployment/" + namespace.Name + "/none: does not exist",
+		"Widget/" + namespace.Name + "/w: no such kind is installed",
+	}
+	if diff := cmp.Diff(want, report.Waiting(10)); diff != "" || report.Ready != 1 || report.Total != 3 {
+		t.Errorf("got %+v:\n%s", report, diff)
+	}
+}

@@ -1,0 +1,117 @@
+package plan
+
+import "time"
+
+// GoalOf is what the Render asks for; the Render must be ready and match the subject.
+func GoalOf(s State) Goal {
+	return Goal{
+		UID:            s.Subject.UID,
+		Generation:     s.Subject.Generation,
+		Token:          s.Subject.Token,
+		Revision:       s.Render.Source.Revision,
+		OriginRevision: s.Render.Source.OriginRevision,
+		Tag:            s.Render.Rendering.Tag,
+	}
+}
+
+// begin starts an attempt when there is a new goal, or when the time for another pass has come.
+func begin(s State) (Action, bool) {
+	goal := GoalOf(s)
+	if goal != s.Attempt.Goal || s.Attempt.Stage == None {
+		return Action{Step: Begin, Cause: causeOf(s.Attempt, goal, s.Status)}, true
+	}
+	if s.Attempt.Stage != Ended {
+		return Action{}, false
+	}
+	if cause, due := again(s); due {
+		return Action{Step: Begin, Cause: cause}, true
+	}
+	return Action{}, false
+}
+
+// causeOf says how thorough the attempt for a new goal has to be, given the one before.
+func causeOf(before Attempt, goal Goal, status Status) Cause {
+	switch {
+	case goal.Token != "" && goal.Token != status.Token:
+		return Requested
+	case before.Goal.UID != goal.UID || before.Goal.Tag != goal.Tag || before.Goal.Generation != goal.Generation:
+		return Changed
+	case !unharmed(before):
+		return Changed
+	case !before.Verified:
+		return Verify
+	}
+	return Moved
+}
+
+// unharmed says that the attempt left nothing undone.
+func unharmed(a Attempt) bool {
+	return a.Succeeded() || (a.Stage == Started && a.Cause == Moved)
+}
+
+// again says whether an ended attempt is due for another pass at the same goal.
+func again(s State) (Cause, bool) {
+	a := s.Attempt
+	switch {
+	case a.Outcome == ReasonDependency && len(Blocked(s.Dependencies)) == 0:
+		return Changed, true
+	case !a.Succeeded() && !a.Stalled && a.SinceEnded >= retryAfter(s):
+		return Changed, true
+	case a.Succeeded() && (!a.Verified || a.SinceEnded >= s.Subject.Interval):
+		return Verify, true
+	}
+	return "", false
+}
+
+// ended rests until the next pass; it looks at health when that moved, and reports again what something else overwrote.
+func ended(s State) (Action, bool) {
+	a := s.Attempt
+	if a.Stage != Ended {
+		return Action{}, false
+	}
+	rest := s.Subject.Interval - a.SinceEnded
+	switch {
+	case a.Stalled:
+		rest = 0
+	case !a.Succeeded():
+		rest = retryAfter(s) - a.SinceEnded
+	}
+	switch {
+	case s.HealthMoved && s.Subject.Checks && s.Health == nil && (a.Succeeded() || a.Outcome == ReasonHealthCheckFailed):
+		return Action{Step: CheckHealth}, true
+	case a.Outcome == ReasonHealthCheckFailed && recovered(s.Health):
+		return Action{Step: Succeed}, true
+	case reported(s):
+		return Action{Step: Idle, After: rest}, true
+	case a.Succeeded():
+		return Action{Step: Succeed, After: rest}, true
+	}
+	return Action{Step: Fail, Reason: a.Outcome, Message: a.Message, Stalled: a.Stalled, BlockedBy: Names(Blocked(s.Dependencies)), After: rest}, true
+}
+
+// reported says that the status tells the attempt's outcome.
+func reported(s State) bool {
+	a, st := s.Attempt, s.Status
+	if s.Reported {
+		return true
+	}
+	if st.Token != s.Subject.Token || st.ReadyGeneration != s.Subject.Generation {
+		return false
+	}
+	if a.Succeeded() {
+		return st.Ready == "True" && st.Revision == a.Goal.Revision
+	}
+	return st.Ready == "False" && st.Reason == a.Reported
+}
+
+// retryAfter is how long a failed attempt rests. What could not be fetched is asked for again sooner: its server is inside
+// the cluster. So are dependencies, in case a watch was deaf.
+func retryAfter(s State) time.Duration {
+	switch {
+	case s.Attempt.Outcome == ReasonArtifactFailed:
+		return min(FetchRetry, s.Subject.RetryInterval)
+	case s.Attempt.Outcome == ReasonDependency && s.DependencyPoll > 0:
+		return min(s.DependencyPoll, s.Subject.RetryInterval)
+	}
+	return s.Subject.RetryInterval
+}

@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"time"
+
+	fluxmeta "github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Verdict is what the conditions of a subject are to say.
+type Verdict struct {
+	// Ready with its Reason and Message.
+	Ready           metav1.ConditionStatus
+	Reason, Message string
+	// Stalled: only a change of the spec can help.
+	Stalled bool
+	// Checks says that health decides; Health is its state now, empty when it was not looked at.
+	Checks bool
+	Health metav1.ConditionStatus
+}
+
+// Conditions writes the verdict into a list, as Flux's controllers do: Reconciling and Stalled are there only when true,
+// each condition has the generation it speaks about, and a transition time moves only with a status. It says whether the
+// subject's observedGeneration moves too.
+func (v Verdict) Conditions(list *[]metav1.Condition, generation int64, now time.Time) (observed bool) {
+	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
+		meta.SetStatusCondition(list, metav1.Condition{
+			Type: kind, Status: status, Reason: reason, Message: message,
+			ObservedGeneration: generation, LastTransitionTime: metav1.NewTime(now),
+		})
+	}
+	set(fluxmeta.ReadyCondition, v.Ready, v.Reason, v.Message)
+	meta.RemoveStatusCondition(list, fluxmeta.StalledCondition)
+	meta.RemoveStatusCondition(list, fluxmeta.ReconcilingCondition)
+	switch {
+	case v.Stalled:
+		set(fluxmeta.StalledCondition, metav1.ConditionTrue, v.Reason, v.Message)
+	case v.Ready == metav1.ConditionFalse:
+		set(fluxmeta.ReconcilingCondition, metav1.ConditionTrue, fluxmeta.ProgressingWithRetryReason, v.Message)
+	case v.Ready == metav1.ConditionUnknown:
+		set(fluxmeta.ReconcilingCondition, metav1.ConditionTrue, fluxmeta.ProgressingReason, v.Message)
+	}
+	v.healthy(list, set)
+	return v.Stalled || v.Ready == metav1.ConditionTrue
+}
+
+func (v Verdict) healthy(list *[]metav1.Condition, set func(kind string, status metav1.ConditionStatus, reason, message string)) {
+	switch {
+	case !v.Checks:
+		meta.RemoveStatusCondition(list, fluxmeta.HealthyCondition)
+	case v.Health == metav1.ConditionTrue:
+		set(fluxmeta.HealthyCondition, v.Health, fluxmeta.SucceededReason, "Health check passed")
+	case v.Health == metav1.ConditionFalse:
+		set(fluxmeta.HealthyCondition, v.Health, fluxmeta.HealthCheckFailedReason, v.Message)
+	case v.Health == metav1.ConditionUnknown:
+		set(fluxmeta.HealthyCondition, v.Health, fluxmeta.ProgressingReason, v.Message)
+	}
+}

@@ -1,0 +1,163 @@
+package release
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+
+	helm "helm.sh/helm/v3/pkg/release"
+	"helm.sh/helm/v3/pkg/releaseutil"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"sigs.k8s.io/yaml"
+)
+
+// maxListDepth bounds Lists inside of Lists.
+const maxListDepth = 4
+
+// resourcePolicy is the annotation by which a chart keeps an object when it is removed from the chart or uninstalled.
+const (
+	resourcePolicy = "helm.sh/resource-policy"
+	policyKeep     = "keep"
+)
+
+// Objects are the objects of the recorded manifest, in the order of installing. Those of crds/ and of hooks are not among
+// them. Namespaces are as the chart wrote them (see [DefaultNamespace]).
+//
+// They are what belongs to the release: what an upgrade has to prune and an uninstallation to delete. What to apply is in
+// the rendering: it has labels and annotations that Helm leaves out of the manifest.
+func (r *Release) Objects() ([]*unstructured.Unstructured, error) {
+	documents := releaseutil.SplitManifests(r.record.Manifest)
+	keys := slices.Collect(maps.Keys(documents))
+	sort.Sort(releaseutil.BySplitManifestsOrder(keys))
+	var objects []*unstructured.Unstructured
+	for _, k := range keys {
+		parsed, err := parse(documents[k])
+		if err != nil {
+			return nil, fmt.Errorf("manifest of release %s: %w", r.FullName(), err)
+		}
+		for _, object := range parsed {
+			if _, hook := object.GetAnnotations()[helm.HookAnnotation]; !hook {
+				objects = append(objects, object)
+			}
+		}
+	}
+	return objects, nil
+}
+
+// parse reads one YAML document. Errors do not quote it: manifests hold Secrets.
+func parse(document string) ([]*unstructured.Unstructured, error) {
+	raw, err := yaml.YAMLToJSON([]byte(document))
+	if err != nil {
+		return nil, errors.New("a document is not YAML")
+	}
+	var content any
+	if err := utiljson.Unmarshal(raw, &content); err != nil {
+		return nil, errors.New("a document is not YAML")
+	}
+	if content == nil {
+		return nil, nil
+	}
+	fields, ok := content.(map[string]any)
+	if !ok {
+		return nil, errors.New("a document is not an object")
+	}
+	return flatten(&unstructured.Unstructured{Object: fields}, maxListDepth)
+}
+
+func flatten(object *unstructured.Unstructured, depth int) ([]*unstructured.Unstructured, error) {
+	if !object.IsList() {
+		if object.GetAPIVersion() == "" || object.GetKind() == "" || object.GetName() == "" {
+			return nil, errors.New("an object lacks apiVersion, kind or name")
+		}
+		return []*unstructured.Unstructured{object}, nil
+	}
+	if depth == 0 {
+		return nil, fmt.Errorf("more than %d Lists inside each other", maxListDepth)
+	}
+	var all []*unstructured.Unstructured
+	err := object.EachListItem(func(item runtime.Object) error {
+		one, ok := item.(*unstructured.Unstructured)
+		if !ok {
+			return errors.New("a List holds something else than objects")
+		}
+		inner, err := flatten(one, depth-1)
+		all = append(all, inner...)
+		return err
+	})
+	return all, err
+}
+
+// Kept says whether the chart wants the object left in the cluster (helm.sh/resource-policy: keep) when it goes from the
+// chart or the release goes.
+func Kept(object *unstructured.Unstructured) bool {
+	return strings.EqualFold(strings.TrimSpace(object.GetAnnotations()[resourcePolicy]), policyKeep)
+}
+
+// UninstallOrder sorts objects into the order in which Helm deletes: roughly the reverse of installing, kinds it does not
+// know last.
+func UninstallOrder(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
+	rank := func(object *unstructured.Unstructured) int {
+		if i := slices.Index(releaseutil.UninstallOrder, object.GetKind()); i >= 0 {
+			return i
+		}
+		return len(releaseutil.UninstallOrder)
+	}
+	sorted := slices.Clone(objects)
+	slices.SortStableFunc(sorted, func(a, b *unstructured.Unstructured) int {
+		if d := rank(a) - rank(b); d != 0 {
+			return d
+		}
+		return strings.Compare(a.GetKind(), b.GetKind())
+	})
+	return sorted
+}
+
+// DefaultNamespace gives the release's namespace to objects that have none and whose kind is namespaced, in place. It
+// returns, as Kind/name, the objects of kinds that neither the API server knows nor a CustomResourceDefinition among the
+// objects defines; they are left as they are. An error is the mapper's: nothing can be said then.
+func DefaultNamespace(objects []*unstructured.Unstructured, mapper meta.RESTMapper, namespace string) (unknown []string, err error) {
+	defined := definedScopes(objects)
+	for _, object := range objects {
+		if object.GetNamespace() != "" {
+			continue
+		}
+		kind := object.GroupVersionKind().GroupKind()
+		namespaced, known := defined[kind]
+		mapping, err := mapper.RESTMapping(kind, object.GroupVersionKind().Version)
+		switch {
+		case err == nil:
+			namespaced = mapping.Scope.Name() == meta.RESTScopeNameNamespace
+		case !meta.IsNoMatchError(err):
+			return nil, fmt.Errorf("ask for the scope of %s: %w", kind, err)
+		case !known:
+			unknown = append(unknown, object.GetKind()+"/"+object.GetName())
+			continue
+		}
+		if namespaced {
+			object.SetNamespace(namespace)
+		}
+	}
+	return unknown, nil
+}
+
+// definedScopes says which kinds the definitions among the objects make namespaced.
+func definedScopes(objects []*unstructured.Unstructured) map[schema.GroupKind]bool {
+	scopes := map[schema.GroupKind]bool{}
+	for _, object := range objects {
+		if object.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		group, _, _ := unstructured.NestedString(object.Object, "spec", "group")
+		kind, _, _ := unstructured.NestedString(object.Object, "spec", "names", "kind")
+		scope, _, _ := unstructured.NestedString(object.Object, "spec", "scope")
+		scopes[schema.GroupKind{Group: group, Kind: kind}] = scope == "Namespaced"
+	}
+	return scopes
+}

@@ -1,0 +1,146 @@
+package release
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func names(objects []*unstructured.Unstructured) []string {
+	var list []string
+	for _, o := range objects {
+		list = append(list, o.GetKind()+"/"+o.GetNamespace()+"/"+o.GetName())
+	}
+	return list
+}
+
+func withManifest(t *testing.T, manifest string) *Release {
+	r := rendered(t, "1.0.0", nil)
+	r.record.Manifest = manifest
+	return r
+}
+
+func TestObjects(t *testing.T) {
+	tests := map[string]struct {
+		reason, manifest string
+		want             []string
+		fails            string
+	}{
+		"plain": {"in the order of the manifest", manifest, []string{"ConfigMap//web", "Deployment//web"}, ""},
+		"many": {
+			"ten documents keep their order", strings.Repeat("---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n", 11) +
+				"---\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: z\n",
+			[]string{
+				"ConfigMap//a", "ConfigMap//a", "ConfigMap//a", "ConfigMap//a", "ConfigMap//a", "ConfigMap//a", "ConfigMap//a",
+				"ConfigMap//a", "ConfigMap//a", "ConfigMap//a", "ConfigMap//a", "ConfigMap//z",
+			}, "",
+		},
+		"comments": {"a document of comments is none", "---\n# Source: a\n# nothing\n---\n", nil, ""},
+		"hooks":    {"post-renderers of Helm 4 may leave hooks in the manifest", "apiVersion: v1\nkind: Pod\nmetadata:\n  name: a\n  annotations:\n    helm.sh/hook: test\n", nil, ""},
+		"list":     {"a List is its items", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}\n", []string{"ConfigMap//a"}, ""},
+		"no YAML":  {"the text of the record is not quoted", "a: b: canary", nil, "not YAML"},
+		"scalar":   {"a text is no object", "canary", nil, "not an object"},
+		"nameless": {"an object needs a name", "apiVersion: v1\nkind: ConfigMap\n", nil, "lacks"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := withManifest(t, tt.manifest).Objects()
+			if tt.fails == "" && err != nil || tt.fails != "" && (err == nil || !strings.Contains(err.Error(), tt.fails)) {
+				t.Fatalf("%s: got error %v, want %q", tt.reason, err, tt.fails)
+			}
+			if err != nil && strings.Contains(err.Error(), "canary") {
+				t.Errorf("%s: error quotes the manifest: %v", tt.reason, err)
+			}
+			if diff := cmp.Diff(tt.want, names(got)); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", tt.reason, diff)
+			}
+		})
+	}
+}
+
+func TestKept(t *testing.T) {
+	objects, err := rendered(t, "1.0.0", nil).Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if Kept(objects[0]) || !Kept(objects[1]) {
+		t.Error("want the Deployment kept, and the ConfigMap not")
+	}
+}
+
+func TestUninstallOrder(t *testing.T) {
+	objects, err := withManifest(t, strings.Join([]string{
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}",
+		"apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: b}",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}",
+		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}",
+		"apiVersion: v1\nkind: Service\nmetadata: {name: e}",
+	}, "\n---\n")).Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"Service//e", "Deployment//d", "ConfigMap//c", "Namespace//a", "Widget//b"}
+	if diff := cmp.Diff(want, names(UninstallOrder(objects))); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaultNamespace(t *testing.T) {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, meta.RESTScopeNamespace)
+	mapper.Add(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"}, meta.RESTScopeRoot)
+	crd := "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: widgets.example.org, namespace: x}\n" +
+		"spec: {group: example.org, scope: Namespaced, names: {kind: Widget}}"
+	objects, err := withManifest(t, strings.Join([]string{
+		crd,
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}",
+		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, namespace: other}",
+		"apiVersion: v1\nkind: Namespace\nmetadata: {name: c}",
+		"apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: d}",
+		"apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: e}",
+	}, "\n---\n")).Objects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown, err := DefaultNamespace(objects, mapper, "apps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"CustomResourceDefinition/x/widgets.example.org", "ConfigMap/apps/a", "ConfigMap/other/b", "Namespace//c", "Widget/apps/d", "Gadget//e",
+	}
+	if diff := cmp.Diff(want, names(objects)); diff != "" {
+		t.Errorf("objects (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"Gadget/e"}, unknown); diff != "" {
+		t.Errorf("unknown (-want +got):\n%s", diff)
+	}
+}
+
+func FuzzObjects(f *testing.F) {
+	f.Add(manifest)
+	f.Add("kind: List\napiVersion: v1\nitems: [1]")
+	f.Add("a: &a [*a]")
+	f.Fuzz(func(t *testing.T, text string) {
+		r := withManifest(t, text)
+		objects, err := r.Objects()
+		if err == nil {
+			UninstallOrder(objects)
+		}
+	})
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"name":"a","namespace":"b","chart":{"metadata":{"name":"c"}}}`))
+	f.Add([]byte(`{"info":null}`))
+	f.Fuzz(func(_ *testing.T, raw []byte) {
+		if r, err := Parse(raw); err == nil {
+			r.Facts()
+			r.Snapshot("install")
+		}
+	})
+}
