@@ -13,8 +13,9 @@ import (
 
 // TestStories plays every session in testdata in one world, the controllers as make build left them in bin/.
 func TestStories(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
+	// Stories run in parallel, after this function has returned: what they need ends in Cleanup.
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
 	w, err := world.Start(ctx, world.Options{Dir: t.TempDir(), Root: "..", Out: t.Output()})
 	if err != nil {
 		t.Fatal(err)

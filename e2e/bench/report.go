@@ -99,10 +99,10 @@ func (r *Report) costs() *table {
 func (r *Report) title(p phase) string {
 	title := p.Name
 	if p.Name == phaseIdle {
-		title = fmt.Sprintf("%s for %s, with an interval pass of everything in each minute", p.Name, r.Idle)
+		title = fmt.Sprintf("%s for %.0f s, interval passes included", p.Name, r.Idle.Seconds())
 	}
 	if p.Restless {
-		title += fmt.Sprintf(" (the controllers still made requests %s later)", settleLimit)
+		title += fmt.Sprintf(" (still making requests %.0f s later)", settleLimit.Seconds())
 	}
 	return title
 }

@@ -27,6 +27,7 @@ func (s *Session) commands(ctx context.Context) map[string]command {
 		"say":       s.say,
 		"show":      s.show,
 		"commit":    s.commit(ctx),
+		"ready":     s.printReady(ctx),
 		"until":     s.until(ctx),
 		"crash":     s.crash(ctx),
 		"halt":      s.halt,
@@ -114,6 +115,16 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// printReady prints the Ready condition of an object: ready kustomization/apps
+func (s *Session) printReady(ctx context.Context) command {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		if len(args) != 1 {
+			ts.Fatalf("usage: ready kind/name")
+		}
+		fmt.Fprintln(ts.Stdout(), s.ready(ctx, ts.Getenv("NS"), args[0]))
+	}
+}
+
 // until repeats a command until its output matches, or fails when the time is over:
 // until 30s 'Applied revision' kubectl get kustomization apps
 func (s *Session) until(ctx context.Context) command {
@@ -126,6 +137,9 @@ func (s *Session) until(ctx context.Context) command {
 		pattern, err := regexp.Compile("(?s)" + args[1])
 		ts.Check(err)
 		output := func() string {
+			if args[2] == "ready" && len(args) == 4 {
+				return s.ready(ctx, ts.Getenv("NS"), args[3])
+			}
 			if text, ok := s.report(args[2:]); ok {
 				return text
 			}
@@ -147,6 +161,18 @@ func (s *Session) until(ctx context.Context) command {
 			}
 		}
 	}
+}
+
+// readyTemplate prints the Ready condition as "False BuildFailed: message".
+const readyTemplate = `jsonpath={range .status.conditions[?(@.type=="Ready")]}{.status} {.reason}: {.message}{end}`
+
+// ready is the Ready condition of an object in the story's namespace: ready kustomization/apps
+func (s *Session) ready(ctx context.Context, namespace, object string) string {
+	text, err := s.World.Cluster.Kubectl(ctx, "-n", namespace, "get", object, "-o", readyTemplate)
+	if err != nil {
+		return err.Error()
+	}
+	return text
 }
 
 // capture runs a client and returns what it printed, whether or not it succeeded. It leaves no trace in the story's log,

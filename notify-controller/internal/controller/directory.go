@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/access"
+	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
@@ -78,7 +79,7 @@ func (d *Directory) Rules(ctx context.Context) ([]*route.Rule, error) {
 func ruleOf(stored *unstructured.Unstructured, refs access.Checker) *route.Rule {
 	var alert notificationv1beta3.Alert
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(stored.Object, &alert); err != nil {
-		return &route.Rule{Alert: refOf(stored), Problem: "the Alert does not decode: " + err.Error()}
+		return &route.Rule{Alert: refOf(stored), Problem: "the Alert does not decode: " + redact.Error(err)}
 	}
 	return route.Compile(&alert, refs)
 }
@@ -143,7 +144,7 @@ func (d *Directory) list(ctx context.Context, kind schema.GroupVersionKind) ([]u
 func specOf(stored *unstructured.Unstructured) (notificationv1beta3.ProviderSpec, string) {
 	var decoded notificationv1beta3.Provider
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(stored.Object, &decoded); err != nil {
-		return notificationv1beta3.ProviderSpec{}, "the Provider does not decode: " + err.Error()
+		return notificationv1beta3.ProviderSpec{}, "the Provider does not decode: " + redact.Error(err)
 	}
 	return decoded.Spec, ""
 }

@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/sluice-gitops/sluice/api/bus"
@@ -10,6 +11,9 @@ import (
 
 // remembered is how many events of an object its history names.
 const remembered = 16
+
+// noteAttempts is how often noting is tried when others note events of the same object.
+const noteAttempts = routeParallel
 
 // history knows the last events of every object. Controllers announce the current state of all their objects again at
 // each start: what was routed before must neither be sent again, however long ago that was, nor reach an Alert that was
@@ -26,15 +30,21 @@ func (h *history) seen(ctx context.Context, id string, ev event.Event) (bool, er
 	return slices.Contains(ids, id), err
 }
 
-// note says that the event was routed. Of two that are noted at once for an object, one wraps bus.ErrExists: it is routed
-// again, which does no harm.
+// note says that the event was routed. Events of one object may be noted at once.
 func (h *history) note(ctx context.Context, id string, ev event.Event) error {
-	ids, revision, err := h.routed.get(ctx, objectKey(ev))
-	if err != nil {
-		return err
+	key := objectKey(ev)
+	var err error
+	for range noteAttempts {
+		ids, revision, readErr := h.routed.get(ctx, key)
+		if readErr != nil {
+			return readErr
+		}
+		ids = append(slices.DeleteFunc(ids, func(other string) bool { return other == id }), id)
+		_, err = h.routed.put(ctx, key, ids[max(len(ids)-remembered, 0):], revision)
+		if !errors.Is(err, bus.ErrExists) {
+			break
+		}
 	}
-	ids = append(slices.DeleteFunc(ids, func(other string) bool { return other == id }), id)
-	_, err = h.routed.put(ctx, objectKey(ev), ids[max(len(ids)-remembered, 0):], revision)
 	return err
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
@@ -84,7 +85,7 @@ func (r *Router) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 		return r.refuse(ctx, d, fmt.Errorf("not routed within %s: %w", plan.MaxAge, err))
 	case err != nil:
 		r.morgue.Metrics.event(resultRetried)
-		r.log.Info("event not routed yet", "event", id, "subject", d.Subject, "attempt", d.Attempt, "reason", err.Error())
+		r.log.Info("event not routed yet", "event", id, "subject", d.Subject, "attempt", d.Attempt, "reason", redact.Error(err))
 		return retry(d)
 	}
 	r.morgue.Metrics.event(result)
@@ -104,12 +105,12 @@ func eventID(d bus.Delivery) string {
 
 // refuse keeps an event that cannot be routed as a dead letter of its own.
 func (r *Router) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Verdict {
-	if err := r.morgue.buryEvent(ctx, d, "event: "+cause.Error()); err != nil {
+	if err := r.morgue.buryEvent(ctx, d, "event: "+redact.Error(cause)); err != nil {
 		r.log.Error(err, "event cannot be routed", "subject", d.Subject)
 		return retry(d)
 	}
 	r.morgue.Metrics.event("refused")
-	r.log.Info("event that cannot be routed kept as a dead letter", "subject", d.Subject, "reason", event.Shorten(cause.Error(), 200))
+	r.log.Info("event that cannot be routed kept as a dead letter", "subject", d.Subject, "reason", event.Shorten(redact.Error(cause), 200))
 	return bus.Drop("event cannot be routed")
 }
 
@@ -157,7 +158,7 @@ func (r *Router) selecting(ctx context.Context, ev event.Event) ([]*route.Rule, 
 		selected, err := rule.Selects(ev, ask)
 		if err != nil {
 			object := ev.InvolvedObject.Kind + "/" + ev.InvolvedObject.Namespace + "/" + ev.InvolvedObject.Name
-			r.morgue.Reports.Unknown(rule.Alert, object, err.Error())
+			r.morgue.Reports.Unknown(rule.Alert, object, redact.Error(err))
 			return nil, fmt.Errorf("read the labels of %s: %w", object, err)
 		}
 		if selected {

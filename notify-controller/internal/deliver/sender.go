@@ -12,6 +12,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
@@ -112,8 +113,8 @@ func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
 	now := s.clock.Now()
 	state := plan.State{
 		Stage: known.Stage, Leased: known.Until.Sub(now), Age: now.Sub(d.Stored),
-		Tries: known.Tries, LastFailure: known.Failure,
-		Paused: s.paused[record.Provider].Sub(now),
+		LastFailure: known.Failure,
+		Paused:      s.paused[record.Provider].Sub(now),
 	}
 	if s.unnoted[record.ID] {
 		state.Stage = plan.Delivered
@@ -170,6 +171,7 @@ func (s *Sender) arrange(ctx context.Context, record Record, subject string, eff
 func (s *Sender) conclude(ctx context.Context, record Record, known entry, failure error) bus.Verdict {
 	jitter := rand.Float64() //nolint:gosec // it is no secret
 	outcome := plan.Outcome{OK: failure == nil, Tries: known.Tries, Jitter: jitter}
+	outcome.Reason = "the notification could not be sent"
 	var refused *provider.Failure
 	if errors.As(failure, &refused) {
 		outcome.Permanent, outcome.Reason, outcome.RetryAfter = refused.Permanent, refused.Reason, refused.RetryAfter
@@ -235,7 +237,7 @@ func (s *Sender) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Ve
 
 // later is the verdict on an error that is neither the notification's nor the target's.
 func (s *Sender) later(record Record, err error) bus.Verdict {
-	s.log.Info("delivery waits", "provider", record.Provider.String(), "delivery", record.ID, "reason", err.Error())
+	s.log.Info("delivery waits", "provider", record.Provider.String(), "delivery", record.ID, "reason", redact.Error(err))
 	return bus.Retry(brokerWait)
 }
 

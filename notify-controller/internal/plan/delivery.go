@@ -39,8 +39,7 @@ type State struct {
 	Leased time.Duration
 	// Age since the delivery was stored.
 	Age time.Duration
-	// Tries that were made already, and the last one's failure if it is known.
-	Tries       int
+	// LastFailure is why the last attempt failed, if it is known.
 	LastFailure string
 	// Paused is how long the target asked everybody to wait, counted from now.
 	Paused time.Duration

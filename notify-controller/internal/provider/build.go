@@ -18,7 +18,7 @@ const (
 
 // Secrets are the data of the Secrets a Provider names; nil for one it does not name.
 type Secrets struct {
-	// Auth is spec.secretRef's: address, token, username, password, headers.
+	// Auth is spec.secretRef's: address, token, username, headers.
 	Auth map[string][]byte
 	// TLS is spec.certSecretRef's: ca.crt, tls.crt, tls.key.
 	TLS map[string][]byte
@@ -52,7 +52,7 @@ func Build(spec notificationv1beta3.ProviderSpec, secrets Secrets) (Provider, er
 type settings struct {
 	address           string
 	channel, username string
-	token, password   string
+	token             string
 	headers           map[string]string
 }
 
@@ -62,7 +62,6 @@ func settingsOf(spec notificationv1beta3.ProviderSpec, auth map[string][]byte) (
 		channel:  strings.TrimSpace(spec.Channel),
 		username: spec.Username,
 		token:    trimmed(auth, "token"),
-		password: trimmed(auth, "password"),
 	}
 	if address := trimmed(auth, "address"); address != "" {
 		out.address = address

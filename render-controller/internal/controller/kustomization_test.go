@@ -124,7 +124,7 @@ func TestForgetsWhatIsGone(t *testing.T) {
 	publishRecipients(t)
 	w := newWorld(t)
 	w.push("main@sha1:1111", map[string]string{"settings.yaml": configMap})
-	ks := w.kustomization(func(ks *kustomizev1.Kustomization) { ks.Finalizers = []string{meta.Finalizer} })
+	ks := w.kustomization(func(ks *kustomizev1.Kustomization) { ks.Finalizers = []string{kustomizev1.KustomizationFinalizer} })
 	record := w.render(ks, kustomization, isReady)
 	dir := filepath.Join(cluster.data, "renderings", "kustomization", w.namespace, ks.Name)
 	if _, err := os.Stat(dir); err != nil {
@@ -308,7 +308,9 @@ func TestArtifacts(t *testing.T) {
 	delete(w.artifacts.files, "/"+late.Path)
 	w.artifacts.mu.Unlock()
 	w.announce(late)
-	eventually(t, func() (bool, string) { return w.artifacts.missed("/"+late.Path) > 1, "the artifact was not asked for again" })
+	eventually(t, func() (bool, string) {
+		return w.artifacts.missed("/"+late.Path) > 1, "the artifact was not asked for again"
+	})
 	record := w.render(ks, kustomization, func(*v1alpha1.Render) bool { return true })
 	if record.Source.Revision == "main@sha1:3333" {
 		t.Errorf("a missing artifact was reported: %s", ready(record).Message)
@@ -345,7 +347,9 @@ func TestRecipients(t *testing.T) {
 	identity, second, err := rendering.GenerateIdentity()
 	must(t, err)
 	setRecipients(t, recipient, second)
-	rotated := w.render(ks, kustomization, func(r *v1alpha1.Render) bool { return isReady(r) && r.Rendering.Recipients != record.Rendering.Recipients })
+	rotated := w.render(ks, kustomization, func(r *v1alpha1.Render) bool {
+		return isReady(r) && r.Rendering.Recipients != record.Rendering.Recipients
+	})
 	if rotated.Rendering.Tag != record.Rendering.Tag || rotated.Rendering.Digest == record.Rendering.Digest {
 		t.Errorf("sealed again as %+v, before %+v", rotated.Rendering, record.Rendering)
 	}
@@ -364,7 +368,9 @@ func TestIntervalPassWritesNothing(t *testing.T) {
 	publishRecipients(t)
 	w := newWorld(t)
 	w.push("main@sha1:1111", map[string]string{"settings.yaml": configMap})
-	ks := w.kustomization(func(ks *kustomizev1.Kustomization) { ks.Spec.Interval = metav1.Duration{Duration: 100 * time.Millisecond} })
+	ks := w.kustomization(func(ks *kustomizev1.Kustomization) {
+		ks.Spec.Interval = metav1.Duration{Duration: 100 * time.Millisecond}
+	})
 	first := w.render(ks, kustomization, isReady)
 	other := w.kustomization(func(ks *kustomizev1.Kustomization) { ks.Name = "other" })
 	w.render(other, kustomization, isReady)

@@ -49,6 +49,9 @@ func (r *releases) observe(ctx context.Context, o *observation) error {
 	if err := r.observeChart(ctx, o, hr); err != nil {
 		return err
 	}
+	if field := unserved(hr); field != "" {
+		return problemf(render.ReasonBuild, "%s is not served yet: without it the release would not be what it asks for", field)
+	}
 	sync, err := r.sync(ctx, o)
 	if err != nil {
 		return err
@@ -70,6 +73,20 @@ func (r *releases) observe(ctx context.Context, o *observation) error {
 		SubjectName: hr.Name, SubjectNamespace: hr.Namespace, Capabilities: known,
 	}
 	return nil
+}
+
+// unserved names a field that would change what is rendered, and cannot yet.
+func unserved(hr *helmv2.HelmRelease) string {
+	switch {
+	case len(hr.Spec.ValuesFrom) > 0:
+		return "spec.valuesFrom"
+	case len(hr.Spec.PostRenderers) > 0:
+		return "spec.postRenderers"
+	case hr.Spec.CommonMetadata != nil:
+		return "spec.commonMetadata"
+	default:
+		return ""
+	}
 }
 
 // observeChart has the release's chart packaged, and reads where it is.

@@ -45,9 +45,6 @@ func TestHostileTreesAreRefused(t *testing.T) {
 		"twice": {"a link and a folder of one name", func(t *testing.T, blob, tree string) string {
 			return treeEntry(t, "120000", "x", blob) + treeEntry(t, "40000", "x", tree)
 		}},
-		"strange mode": {"a mode that git does not have", func(t *testing.T, blob, _ string) string {
-			return treeEntry(t, "60000", "x", blob)
-		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			repo := gittest.New(t).Repo(t, "app")
