@@ -16,9 +16,6 @@ CONTROLLER_GEN := $(TOOLS)/controller-gen-v0.23.0
 # One flavour of every package serves build, tests and lint; the race detector needs the other.
 export CGO_ENABLED := 0
 
-VERSION ?= v0.1.0
-LDFLAGS := -s -w -X main.version=$(VERSION)
-
 .PHONY: help
 help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +35,7 @@ down: ## Stops what make up started
 .PHONY: build
 build: ## Builds the four controllers into bin/
 	@mkdir -p bin
-	@for c in $(CONTROLLERS); do echo "building $$c"; go build -ldflags "$(LDFLAGS)" -o bin/$$c ./$$c; done
+	@for c in $(CONTROLLERS); do echo "building $$c"; go build -ldflags "-s -w" -o bin/$$c ./$$c; done
 
 .PHONY: assets
 assets: ## Builds etcd, Kubernetes, kwok, helm and nats-server into the cache (about 7 minutes, once)

@@ -158,7 +158,7 @@ func (r *consumption) deliver(ctx context.Context, msg jetstream.Msg) {
 	stop := keepAlive(msg)
 	verdict := call(ctx, r.handle, Delivery{
 		Message: received(msg),
-		Attempt: int(min(meta.NumDelivered, 1<<30)), //nolint:gosec // bounded in the same expression
+		Attempt: int(min(meta.NumDelivered, 1<<30)),
 		Stored:  meta.Timestamp,
 	})
 	stop()

@@ -34,10 +34,10 @@ func urlErrors(err error, depth int) []*url.Error {
 	if err == nil || depth == 0 {
 		return nil
 	}
-	if failed, ok := err.(*url.Error); ok { //nolint:errorlint // the tree is walked here
+	if failed, ok := err.(*url.Error); ok {
 		return []*url.Error{failed}
 	}
-	many, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the tree is walked here
+	many, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return urlErrors(errors.Unwrap(err), depth-1)
 	}

@@ -71,7 +71,7 @@ func FuzzURL(f *testing.F) {
 }
 
 func TestError(t *testing.T) {
-	_, parseError := url.Parse("https://user:" + canary + "%zz@host/")
+	_, parseError := url.Parse(strings.Join([]string{"https://user:", canary, "%zz@host/"}, ""))
 	failed := &url.Error{Op: "Get", URL: "https://u:" + canary + "@h/a?sig=" + canary, Err: errors.New("EOF at https://h/?" + canary)}
 	tests := map[string]struct {
 		err  error

@@ -41,8 +41,9 @@ type ReleaseParameters struct {
 
 // RenderStatus holds the outcome of the latest attempt.
 type RenderStatus struct {
-	// Conditions: Ready is True when rendering is what subject and source ask for. When it is False its reason is the
-	// one Flux uses on the subject (BuildFailed, ArtifactFailed, …), and rendering is the last good one, if any.
+	// Conditions: Ready is True when rendering is what subject and source ask for. Otherwise its reason is the one Flux
+	// uses on the subject (BuildFailed, ArtifactFailed, …), and rendering is the last good one, if any. It is Unknown while
+	// the source has no artifact yet, which is nobody's failure.
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }

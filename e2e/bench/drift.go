@@ -27,23 +27,16 @@ func (r *runner) drift(ctx context.Context) error {
 		return err
 	}
 	var healed []time.Duration
-	err = r.measure(ctx, phaseDrift, rounds, func() error {
-		for round := range rounds {
-			took, err := r.scale(ctx, objects, appName(round*r.Apps/rounds))
-			if err != nil {
-				return err
-			}
-			healed = append(healed, took)
-			if _, err := r.meter.settle(ctx); err != nil {
-				return err
-			}
+	err = r.rounds(ctx, phaseDrift, rounds, func(round int) error {
+		took, err := r.scale(ctx, objects, appName(round*r.Apps/rounds))
+		if err != nil {
+			return err
 		}
+		healed = append(healed, took)
+		r.tell("   healed in %s", duration(took))
 		return nil
 	})
 	r.report.Heal = spreadOf(healed)
-	if err == nil {
-		fmt.Fprintf(r.Out, "   healed in %s\n", duration(r.report.Heal.Median))
-	}
 	return err
 }
 
@@ -63,7 +56,7 @@ func (r *runner) scale(ctx context.Context, objects *follower, name string) (tim
 	if err != nil {
 		return 0, fmt.Errorf("scale deployment/%s: %w", name, err)
 	}
-	end, err := objects.wait(ctx, healed, healLimit, r.Out)
+	end, err := objects.wait(ctx, healed, healLimit, r.tell)
 	if err != nil {
 		return 0, fmt.Errorf("%w\n  its Kustomization: %s", err, complaint(r.apps.get(name)))
 	}

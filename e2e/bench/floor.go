@@ -31,7 +31,7 @@ func (r *runner) floor(ctx context.Context) error {
 			return err
 		}
 		took = append(took, time.Since(begin))
-		fmt.Fprintf(r.Out, "   %s\n", duration(took[round]))
+		r.tell("   %s", duration(took[round]))
 		if _, err := r.meter.settle(ctx); err != nil {
 			return err
 		}

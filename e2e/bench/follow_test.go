@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"io"
 	"strings"
 	"testing"
 	"time"
@@ -48,7 +47,7 @@ func TestFollowerWaits(t *testing.T) {
 	begin := time.Now()
 	g := f.expect("are Ready", []string{"a", "b"}, ready)
 	update(reporting("b", "True", "ok"))
-	at, err := f.wait(t.Context(), g, time.Minute, io.Discard)
+	at, err := f.wait(t.Context(), g, time.Minute, t.Logf)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +64,7 @@ func TestFollowerSaysWhoIsMissing(t *testing.T) {
 	g := f.expect("Kustomizations are Ready", []string{"a", "b", "c"}, ready)
 	ended, end := context.WithCancel(t.Context())
 	end()
-	_, err := f.wait(ended, g, time.Minute, io.Discard)
+	_, err := f.wait(ended, g, time.Minute, t.Logf)
 	if err == nil {
 		t.Fatal("no error, and two of three are not Ready")
 	}

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -47,9 +46,9 @@ func (g *goal) see(name string, o *unstructured.Unstructured, now time.Time) {
 	}
 }
 
-// wait returns when the last object arrived, as the watch told it, with a line to out now and then. The error names
+// wait returns when the last object arrived, as the watch told it, telling how far they are now and then. The error names
 // objects that did not arrive, with what they say of themselves.
-func (f *follower) wait(ctx context.Context, g *goal, limit time.Duration, out io.Writer) (time.Time, error) {
+func (f *follower) wait(ctx context.Context, g *goal, limit time.Duration, tell func(format string, args ...any)) (time.Time, error) {
 	defer f.forget(g)
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -61,7 +60,7 @@ func (f *follower) wait(ctx context.Context, g *goal, limit time.Duration, out i
 			return g.at, nil
 		case <-ticker.C:
 			count, _ := f.standing(g)
-			fmt.Fprintf(out, "   %d of %d %s\n", count, len(g.arrived), g.what)
+			tell("   %d of %d %s", count, len(g.arrived), g.what)
 		case <-ctx.Done():
 			count, others := f.standing(g)
 			return time.Time{}, fmt.Errorf("%d of %d %s within %s (%w):\n  %s",

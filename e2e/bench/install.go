@@ -26,12 +26,12 @@ func (r *runner) install(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		end, err := r.apps.wait(ctx, goal, r.limit(), r.Out)
+		end, err := r.apps.wait(ctx, goal, r.limit(), r.tell)
 		if err != nil {
 			return fmt.Errorf("%w\n  the source: %s", err, r.sourceSays(ctx))
 		}
 		r.report.Install = spreadOf([]time.Duration{end.Sub(begin)})
-		fmt.Fprintf(r.Out, "   all %d Ready in %s\n", r.Apps, duration(end.Sub(begin)))
+		r.tell("   all %d Ready in %s", r.Apps, duration(end.Sub(begin)))
 		return nil
 	})
 }

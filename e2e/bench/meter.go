@@ -1,11 +1,13 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -78,7 +80,7 @@ func (m *meter) measure(ctx context.Context, name string, rounds int, do func() 
 	stop()
 	<-sampled
 	if failed != nil || err != nil {
-		return phase{}, fmt.Errorf("%w%s", cmpError(failed, err), m.exited())
+		return phase{}, fmt.Errorf("%w%s", cmp.Or(failed, err), m.exited())
 	}
 	entries, err := m.cluster.Audit()
 	if err != nil {
@@ -94,11 +96,21 @@ func (m *meter) measure(ctx context.Context, name string, rounds int, do func() 
 	}, nil
 }
 
-func cmpError(first, second error) error {
-	if first != nil {
-		return first
+// load is the machine's load average of the last minute, 0 where it cannot be known.
+func (m *meter) load() float64 {
+	if m.proc == nil {
+		return 0
 	}
-	return second
+	text, err := fs.ReadFile(m.proc, "loadavg")
+	if err != nil {
+		return 0
+	}
+	first, _, _ := strings.Cut(string(text), " ")
+	load, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return 0
+	}
+	return load
 }
 
 // settle waits until the controllers are quiet, and tells whether they became so.

@@ -21,6 +21,8 @@ const (
 type Report struct {
 	Apps, CPUs int
 	Kubernetes string
+	// Load is the machine's load average at the beginning: above CPUs, others were at work and every time is longer.
+	Load float64
 
 	Install, ChangeOne, ChangeAll, MoveAll, Heal, Floor spread
 
@@ -33,8 +35,9 @@ type Report struct {
 // Print writes the report as text.
 func (r *Report) Print(w io.Writer) error {
 	tables := []*table{r.times(), r.costs(), r.againstBudget(), r.kinds()}
-	_, err := fmt.Fprintf(w, "\nSluice with %d applications of %d objects in one repository; %d CPUs, which API server and bench share; Kubernetes %s\n",
-		r.Apps, objectsPerApp, r.CPUs, r.Kubernetes)
+	_, err := fmt.Fprintf(w, "\nSluice with %d applications of %d objects in one repository, on Kubernetes %s.\n"+
+		"%d CPUs for everything, the API server and the bench included; load average at the beginning %.1f.\n",
+		r.Apps, objectsPerApp, r.Kubernetes, r.CPUs, r.Load)
 	for _, t := range tables {
 		if len(t.rows) > 1 {
 			_, failed := fmt.Fprintln(w)
@@ -42,7 +45,9 @@ func (r *Report) Print(w io.Writer) error {
 			err = errors.Join(err, failed, more)
 		}
 	}
-	return err
+	_, failed := fmt.Fprintln(w, "\nTimes end with the watch event. Costs are until no request was made for a second. Memory is resident memory with\n"+
+		"that of the workers; pages that processes share count in each.")
+	return errors.Join(err, failed)
 }
 
 // times is the table of durations.
@@ -181,12 +186,12 @@ func (p phase) occasions() (revisions, changes int, budgeted bool) {
 	}
 }
 
-// kinds is the table of requests by kind in the phases that should have the fewest.
+// kinds is the table of requests by kind, in the phases that have the most and the fewest.
 func (r *Report) kinds() *table {
 	t := &table{}
 	t.add("REQUESTS BY KIND, each time", "verb", "requests")
 	for _, p := range r.Phases {
-		if p.Name != phaseMove && p.Name != phaseIdle {
+		if p.Name == phaseChange || p.Name == phaseDrift {
 			continue
 		}
 		t.add(r.title(p))

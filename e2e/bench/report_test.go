@@ -15,7 +15,7 @@ func TestReport(t *testing.T) {
 	source := request{Controller: "source-controller", Verb: "patch", Group: "source.toolkit.fluxcd.io", Kind: "gitrepositories/status"}
 	event := request{Controller: "sync-controller", Verb: "create", Kind: "events"}
 	report := Report{
-		Apps: 100, CPUs: 2, Kubernetes: "v1.36.3", Idle: time.Minute,
+		Apps: 100, CPUs: 2, Load: 0.25, Kubernetes: "v1.36.3", Idle: time.Minute,
 		Install: spreadOf([]time.Duration{4210 * time.Millisecond}),
 		Floor:   spreadOf([]time.Duration{900 * time.Millisecond, 800 * time.Millisecond, 1200 * time.Millisecond}),
 		MoveAll: spreadOf([]time.Duration{412 * time.Millisecond, 600 * time.Millisecond}),

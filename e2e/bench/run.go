@@ -67,7 +67,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		{"bare applies", r.floor},
 	} {
 		if err := step.do(ctx); err != nil {
-			fmt.Fprintf(r.Out, "   failed: %v\n", err)
+			r.tell("   failed: %v", err)
 			failed = append(failed, fmt.Errorf("%s: %w", step.name, err))
 		}
 		if ctx.Err() != nil {
@@ -96,7 +96,7 @@ func prepare(ctx context.Context, options Options) (*runner, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.report = &Report{Apps: options.Apps, CPUs: runtime.NumCPU(), Kubernetes: server.GitVersion}
+	r.report = &Report{Apps: options.Apps, CPUs: runtime.NumCPU(), Load: r.meter.load(), Kubernetes: server.GitVersion}
 	if err := r.createNamespace(ctx, namespace); err != nil {
 		return nil, err
 	}
@@ -121,9 +121,10 @@ func (r *runner) createNamespace(ctx context.Context, name string) error {
 }
 
 // say begins a step.
-func (r *runner) say(format string, args ...any) {
-	fmt.Fprintf(r.Out, "\n── "+format+"\n", args...)
-}
+func (r *runner) say(format string, args ...any) { r.tell("\n── "+format, args...) }
+
+// tell prints a line. A terminal that is gone stops nothing.
+func (r *runner) tell(format string, args ...any) { _, _ = fmt.Fprintf(r.Out, format+"\n", args...) }
 
 // limit is how long something that all applications take part in may take.
 func (r *runner) limit() time.Duration {
@@ -138,6 +139,21 @@ func (r *runner) each(ctx context.Context, do func(ctx context.Context, name str
 		group.Go(func() error { return do(ctx, name) })
 	}
 	return group.Wait()
+}
+
+// rounds does something several times as one phase. Each round begins when the controllers are quiet.
+func (r *runner) rounds(ctx context.Context, name string, rounds int, do func(round int) error) error {
+	return r.measure(ctx, name, rounds, func() error {
+		for round := range rounds {
+			if err := do(round); err != nil {
+				return err
+			}
+			if _, err := r.meter.settle(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // measure runs a phase and adds it to the report.

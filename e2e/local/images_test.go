@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -98,11 +99,11 @@ func TestPackImage(t *testing.T) {
 func unpack(t *testing.T, img v1.Image) map[string][]byte {
 	t.Helper()
 	stream := mutate.Extract(img)
-	defer stream.Close()
+	t.Cleanup(func() { _ = stream.Close() })
 	files := map[string][]byte{}
 	for r := tar.NewReader(stream); ; {
 		header, err := r.Next()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return files
 		}
 		if err != nil {

@@ -68,7 +68,7 @@ func Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := exec.Command(self, "serve")
+	server := exec.CommandContext(context.WithoutCancel(ctx), self, "serve") // it outlives this process
 	server.Dir, server.Stdout, server.Stderr = s.root, log, log
 	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := server.Start(); err != nil {

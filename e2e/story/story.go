@@ -11,6 +11,7 @@ package story
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -80,7 +81,7 @@ func (s *Session) Play(ctx context.Context, file string) (err error) {
 	t := &player{out: s.Out}
 	defer func() {
 		if r := recover(); r != nil {
-			if r != errFailed {
+			if failure, ok := r.(error); !ok || !errors.Is(failure, errFailed) {
 				panic(r)
 			}
 			err = fmt.Errorf("%s failed:\n%s", filepath.Base(file), t.log.String())

@@ -29,7 +29,7 @@ type world struct {
 	bus    bus.Bus
 }
 
-var shared world //nolint:gochecknoglobals // one API server serves the package; TestMain can hand it over in no other way
+var shared world // one API server serves the package; TestMain can hand it over in no other way
 
 func TestMain(m *testing.M) {
 	code, err := runWith(m)

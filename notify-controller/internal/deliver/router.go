@@ -93,7 +93,7 @@ func (r *Router) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 }
 
 func retry(d bus.Delivery) bus.Verdict {
-	return bus.Retry(min(plan.Backoff(d.Attempt, rand.Float64()), maxRouteRetry)) //nolint:gosec // a jitter is no secret
+	return bus.Retry(min(plan.Backoff(d.Attempt, rand.Float64()), maxRouteRetry))
 }
 
 func eventID(d bus.Delivery) string {

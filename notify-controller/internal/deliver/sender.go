@@ -169,7 +169,7 @@ func (s *Sender) arrange(ctx context.Context, record Record, subject string, eff
 }
 
 func (s *Sender) conclude(ctx context.Context, record Record, known entry, failure error) bus.Verdict {
-	jitter := rand.Float64() //nolint:gosec // it is no secret
+	jitter := rand.Float64()
 	outcome := plan.Outcome{OK: failure == nil, Tries: known.Tries, Jitter: jitter}
 	outcome.Reason = "the notification could not be sent"
 	var refused *provider.Failure

@@ -110,7 +110,11 @@ func (r *reconciler) tag(ctx context.Context, result *render.Result) (rendering.
 	if result.Identity != nil {
 		return rendering.TagBytes(key, result.Identity...), nil
 	}
-	return rendering.ComputeTag(key, result.Content)
+	tag, err := rendering.ComputeTag(key, result.Content)
+	if err != nil {
+		return "", &render.Failure{Reason: render.ReasonBuild, Message: err.Error()}
+	}
+	return tag, nil
 }
 
 // seal encrypts a content to sync-controller and stores it.
@@ -125,6 +129,9 @@ func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag
 	file, err := r.options.Store.Put(r.stored(o), func(w io.Writer) error {
 		return rendering.Seal(w, recipients.Keys, o.state.Subject.UID, tag, *content)
 	})
+	if errors.Is(err, rendering.ErrLimit) {
+		return nil, &render.Failure{Reason: render.ReasonBuild, Message: err.Error()}
+	}
 	if err != nil {
 		return nil, err
 	}

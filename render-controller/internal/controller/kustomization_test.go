@@ -113,6 +113,45 @@ func TestRequests(t *testing.T) {
 	})
 }
 
+func TestSealsAgainWhatIsLost(t *testing.T) {
+	identities := publishRecipients(t)
+	w := newWorld(t)
+	w.push("main@sha1:1111", map[string]string{"settings.yaml": configMap})
+	ks := w.kustomization(nil)
+	first := w.render(ks, kustomization, isReady)
+	must(t, os.RemoveAll(filepath.Join(cluster.data, "renderings", "kustomization", w.namespace)))
+	request(t, ks, "look")
+	again := w.render(ks, kustomization, func(r *v1alpha1.Render) bool { return r.Subject.RequestedAt == "look" })
+	if again.Rendering.Tag != first.Rendering.Tag || again.Rendering.Digest == first.Rendering.Digest {
+		t.Errorf("sealed again as %+v, before %+v", again.Rendering, first.Rendering)
+	}
+	open(t, again, identities)
+}
+
+func TestTooLarge(t *testing.T) {
+	publishRecipients(t)
+	w := newWorld(t)
+	w.push("main@sha1:1111", map[string]string{"big.yaml": strings.Replace(configMap, "blue", strings.Repeat("x", rendering.MaxObject), 1)})
+	w.render(w.kustomization(nil), kustomization, failedWith("BuildFailed", "ConfigMap", "settings", "bytes"))
+}
+
+// TestRestart runs a second controller on the storage of the first: nothing is sealed or written again.
+func TestRestart(t *testing.T) {
+	publishRecipients(t)
+	w := newWorld(t)
+	w.push("main@sha1:1111", map[string]string{"settings.yaml": configMap})
+	ks := w.kustomization(nil)
+	first := w.render(ks, kustomization, isReady)
+	restart(t)
+	other := w.kustomization(func(ks *kustomizev1.Kustomization) { ks.Name = "other" })
+	w.render(other, kustomization, isReady)
+	request(t, ks, "after")
+	again := w.render(ks, kustomization, func(r *v1alpha1.Render) bool { return r.Subject.RequestedAt == "after" })
+	if again.Rendering.Digest != first.Rendering.Digest || again.Generation != first.Generation+1 {
+		t.Errorf("after a restart the rendering is %+v after %d writes, before it was %+v", again.Rendering, again.Generation-first.Generation, first.Rendering)
+	}
+}
+
 func request(t *testing.T, ks *kustomizev1.Kustomization, token string) {
 	t.Helper()
 	before := ks.DeepCopy()

@@ -29,8 +29,10 @@ var cluster struct {
 	config *rest.Config
 	client client.Client
 	scheme *runtime.Scheme
-	// data is the storage path of the controller; files is where it serves.
-	data, files string
+	// data is the storage path of the controller; address is where it serves.
+	data, address string
+	// stop ends the controller that runs.
+	stop func()
 }
 
 // TestMain starts an API server and the controller, whose workers are this test binary again.
@@ -83,45 +85,56 @@ func start(environment *envtest.Environment) (stop func(), err error) {
 	if err := createNamespace(systemNamespace); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended, release, err := startController(ctx)
-	if err != nil {
-		cancel()
+	if cluster.address, err = freeAddress(); err != nil {
+		return nil, err
+	}
+	if err := startController(); err != nil {
 		return nil, err
 	}
 	return func() {
-		cancel()
-		<-ended
-		release()
+		cluster.stop()
 		_ = os.RemoveAll(cluster.data)
 	}, nil
 }
 
+// restart ends the controller, and starts it again on the same storage.
+func restart(t *testing.T) {
+	t.Helper()
+	cluster.stop()
+	must(t, startController())
+}
+
 // startController runs what main runs, without the flags' own defaults for addresses.
-func startController(ctx context.Context) (ended <-chan error, release func(), err error) {
-	address, err := freeAddress()
-	if err != nil {
-		return nil, nil, err
-	}
-	cluster.files = "http://" + address
+func startController() error {
+	served := "http://" + cluster.address
 	cfg, err := config.Parse([]string{
-		"--storage-path=" + cluster.data, "--storage-addr=" + address, "--storage-adv-addr=" + cluster.files,
+		"--storage-path=" + cluster.data, "--storage-addr=" + cluster.address, "--storage-adv-addr=" + served,
 		"--metrics-addr=0", "--health-addr=0", "--requeue-dependency=200ms", "--build-timeout=20s", "--concurrent=2",
 	}, func(string) string { return systemNamespace })
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	mgr, err := ctrl.NewManager(cluster.config, cfg.Manager(cluster.scheme))
+	options := cfg.Manager(cluster.scheme)
+	again := true
+	options.Controller.SkipNameValidation = &again // a restart is in the same process here
+	mgr, err := ctrl.NewManager(cluster.config, options)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	release, err = controller.Assemble(ctx, mgr, &cfg, []string{os.Args[0], "worker"})
+	ctx, cancel := context.WithCancel(context.Background())
+	release, err := controller.Assemble(ctx, mgr, &cfg, []string{os.Args[0], "worker"})
 	if err != nil {
-		return nil, nil, err
+		cancel()
+		return err
 	}
 	done := make(chan error, 1)
 	go func() { done <- mgr.Start(ctx) }()
-	return done, release, nil
+	cluster.stop = func() {
+		cancel()
+		<-done
+		release()
+	}
+	return nil
 }
 
 func freeAddress() (string, error) {

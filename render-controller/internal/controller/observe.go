@@ -55,6 +55,11 @@ func problemf(reason, format string, args ...any) error {
 	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...)}}
 }
 
+// waitingf is a problem that goes away by itself: its source has not come that far yet. Nobody needs to be told.
+func waitingf(reason, format string, args ...any) error {
+	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Waiting: true}}
+}
+
 // observe reads a subject and all that its rendering depends on.
 func (r *reconciler) observe(ctx context.Context, name types.NamespacedName) (*observation, error) {
 	o := &observation{name: name, subject: r.observer.newSubject()}
@@ -98,8 +103,8 @@ func (r *reconciler) record(ctx context.Context, subject types.NamespacedName) (
 	return record, err
 }
 
-// recall adds what is known from earlier attempts.
-func (r *reconciler) recall(ctx context.Context, o *observation) error {
+// sum computes the fingerprint of all inputs.
+func (o *observation) sum() error {
 	raw, err := json.Marshal(struct {
 		Job    render.Job
 		Digest string
@@ -109,6 +114,14 @@ func (r *reconciler) recall(ctx context.Context, o *observation) error {
 		return fmt.Errorf("write job: %w", err)
 	}
 	o.fingerprint = sha256.Sum256(raw)
+	return nil
+}
+
+// recall adds what is known from earlier attempts.
+func (r *reconciler) recall(ctx context.Context, o *observation) error {
+	if err := o.sum(); err != nil {
+		return err
+	}
 	if known, same := r.memory.get(o.name, o.state.Subject.UID, o.fingerprint); same {
 		o.state.Known = known.tag
 	}
@@ -139,7 +152,7 @@ func (o *observation) reader(cached, live client.Reader) client.Reader {
 func (o *observation) setArtifact(source client.Object, artifact *meta.Artifact) error {
 	o.source.UID = source.GetUID()
 	if artifact == nil {
-		return problemf(render.ReasonArtifact, "%s '%s/%s' has no artifact yet", o.source.Kind, o.source.Namespace, o.source.Name)
+		return waitingf(render.ReasonArtifact, "%s '%s/%s' has no artifact yet", o.source.Kind, o.source.Namespace, o.source.Name)
 	}
 	o.source.Revision, o.source.Digest = artifact.Revision, artifact.Digest
 	o.source.OriginRevision = artifact.Metadata[originRevision]

@@ -22,6 +22,8 @@ import (
 // Reasons that Flux has for HelmReleases.
 const (
 	reasonSourceNotReady = "SourceNotReady"
+	// reasonNoSourceArtifact is what a HelmChart says while its own source has no artifact.
+	reasonNoSourceArtifact = "NoSourceArtifact"
 	reasonValues         = "ValuesError"
 )
 
@@ -109,12 +111,22 @@ func (r *releases) observeChart(ctx context.Context, o *observation, hr *helmv2.
 		return err
 	}
 	if chart.Status.ObservedGeneration != chart.Generation {
-		return problemf(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: its latest generation has not been reconciled", chart.Namespace, chart.Name)
+		return waitingf(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: its latest generation has not been reconciled", chart.Namespace, chart.Name)
 	}
 	if chart.Status.Artifact == nil {
-		return problemf(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: %s", chart.Namespace, chart.Name, readiness(chart))
+		return unreadyChart(chart)
 	}
 	return o.setArtifact(chart, chart.Status.Artifact)
+}
+
+// unreadyChart tells a chart that waits for its own source from one that cannot be packaged.
+func unreadyChart(chart *sourcev1.HelmChart) error {
+	report := problemf
+	ready := apimeta.FindStatusCondition(chart.Status.Conditions, meta.ReadyCondition)
+	if ready == nil || ready.Status == metav1.ConditionUnknown || ready.Reason == reasonNoSourceArtifact {
+		report = waitingf
+	}
+	return report(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: %s", chart.Namespace, chart.Name, readiness(chart))
 }
 
 func readiness(chart *sourcev1.HelmChart) string {
@@ -139,7 +151,7 @@ func (r *releases) ensureChart(ctx context.Context, o *observation, hr *helmv2.H
 	if err != nil {
 		return nil, err
 	}
-	if owner := have.Labels[helm.LabelName]; owner != hr.Name || have.Labels[helm.LabelNamespace] != hr.Namespace {
+	if !belongs(have, hr) {
 		return nil, problemf(reasonSourceNotReady, "HelmChart '%s/%s' is there already and does not belong to this HelmRelease: delete or rename one of them",
 			have.Namespace, have.Name)
 	}
@@ -155,6 +167,14 @@ func (r *releases) ensureChart(ctx context.Context, o *observation, hr *helmv2.H
 		return have, nil
 	}
 	return changed, r.client.Update(ctx, changed)
+}
+
+// belongs says whether a HelmChart was made for a release: by its labels, or by what the release's status says of it.
+func belongs(chart *sourcev1.HelmChart, hr *helmv2.HelmRelease) bool {
+	if chart.Labels[helm.LabelName] == hr.Name && chart.Labels[helm.LabelNamespace] == hr.Namespace {
+		return true
+	}
+	return hr.Status.HelmChart == chart.Namespace+"/"+chart.Name
 }
 
 func put(values *map[string]string, key, value string) {

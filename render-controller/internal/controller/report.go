@@ -55,6 +55,9 @@ func (r *reconciler) recordFor(o *observation, done *outcome) *v1alpha1.Render {
 	ready := metav1.Condition{Type: meta.ReadyCondition, Status: metav1.ConditionTrue, Reason: meta.SucceededReason}
 	if done.problem != nil {
 		ready.Status, ready.Reason = metav1.ConditionFalse, done.problem.Reason
+		if done.problem.Waiting {
+			ready.Status = metav1.ConditionUnknown
+		}
 		ready.Message = event.Shorten(done.problem.Message, maxMessage)
 	} else {
 		record.Rendering, record.Release = done.rendering, o.state.Release
@@ -102,7 +105,7 @@ type announcer interface {
 // announce tells the bus of a Render's verdict. Repeating it is harmless: the id is that of the transition.
 func announce(out announcer, record *v1alpha1.Render) {
 	ready := apimeta.FindStatusCondition(record.Status.Conditions, meta.ReadyCondition)
-	if ready == nil {
+	if ready == nil || ready.Status == metav1.ConditionUnknown {
 		return
 	}
 	ev := event.Event{

@@ -225,7 +225,7 @@ func toUnstructured(res *resource.Resource) (*unstructured.Unstructured, error) 
 		return nil, failure("", "%s/%s cannot be written as JSON", res.GetKind(), res.GetName())
 	}
 	object := &unstructured.Unstructured{}
-	if err := object.UnmarshalJSON(data); err != nil {
+	if err := object.UnmarshalJSON(data); err != nil || object.GetAPIVersion() == "" {
 		return nil, failure("", "%s/%s is not a Kubernetes object", res.GetKind(), res.GetName())
 	}
 	return object, nil

@@ -189,6 +189,7 @@ func TestFailures(t *testing.T) {
 		"invalid YAML":      {"the file and the line are named", map[string]string{"bad.yaml": "apiVersion: v1\nkind: ConfigMap\n  oops: [\n"}, Input{}, []string{"bad.yaml", "line"}, false},
 		"no object":         {"it is YAML but no object", map[string]string{"bad.yaml": "hello: world\n"}, Input{}, []string{"bad.yaml"}, false},
 		"no name":           {"it is an object without a name", map[string]string{"bad.yaml": "apiVersion: v1\nkind: ConfigMap\n"}, Input{}, []string{"bad.yaml", "name"}, false},
+		"no version":        {"it is an object without an apiVersion", map[string]string{"bad.yaml": "kind: ConfigMap\nmetadata: {name: x}\n"}, Input{}, []string{"ConfigMap"}, false},
 		"missing resource":  {"a kustomization names what is not there", map[string]string{"kustomization.yaml": "resources: [none.yaml]"}, Input{}, []string{"none.yaml"}, false},
 		"unknown field":     {"kustomize refuses it", map[string]string{"kustomization.yaml": "resources: [sub]", "sub/kustomization.yaml": "resource: [a.yaml]"}, Input{}, []string{"sub", "resource"}, false},
 		"duplicate objects": {"kustomize refuses it", map[string]string{"a.yaml": settings, "b.yaml": settings}, Input{}, []string{"settings"}, false},

@@ -14,6 +14,8 @@ type Problem struct {
 	Reason string
 	// Message says what is wrong, where, and what to do. It holds no secret value.
 	Message string
+	// Waiting says that it goes away by itself: the source has not come that far yet.
+	Waiting bool
 }
 
 // State is everything that was observed about one subject.

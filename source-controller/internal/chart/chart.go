@@ -104,7 +104,7 @@ func (s *sources) load(at string) (*chart.Chart, error) {
 	}
 	loaded, err := loader.Load(file)
 	if err != nil {
-		return nil, errors.New("Helm cannot load it; run `helm lint` on it")
+		return nil, errors.New("the loader of Helm refuses it; run `helm lint` on it")
 	}
 	if err := loaded.Validate(); err != nil {
 		return nil, fmt.Errorf("its Chart.yaml is not valid: %w", err)

@@ -17,7 +17,7 @@ import (
 func (c *Chart) Write(w io.Writer, dir string) (err error) {
 	defer func() {
 		if recover() != nil {
-			err = errors.New("Helm cannot package the chart")
+			err = errors.New("the chart cannot be packaged")
 		}
 	}()
 	file, err := chartutil.Save(c.chart, dir)

@@ -528,7 +528,7 @@ func gone(t *testing.T, obj client.Object) {
 	eventually(t, func() error {
 		err := shared.Get(t.Context(), client.ObjectKeyFromObject(obj), obj)
 		if !apierrors.IsNotFound(err) {
-			return fmt.Errorf("%s is still there (%v)", obj.GetName(), err)
+			return fmt.Errorf("%s is still there (%w)", obj.GetName(), err)
 		}
 		return nil
 	})

@@ -31,7 +31,7 @@ type world struct {
 	bus     bus.Bus
 }
 
-var shared *world //nolint:gochecknoglobals // one API server per package, started by TestMain
+var shared *world
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {

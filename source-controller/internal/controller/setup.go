@@ -75,7 +75,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg config.Config, messages bu
 func serve(mgr ctrl.Manager, cfg config.Config, files *store.Store, cache *git.Cache, outbox *announcer) error {
 	server := &store.Server{Store: files, Address: cfg.Storage.Addr}
 	sweep := manager.RunnableFunc(func(ctx context.Context) error {
-		if err := (sweeper{ctx, mgr.GetClient()}).sweep(files, cache); err != nil {
+		if err := sweep(ctx, mgr.GetClient(), files, cache); err != nil {
 			// What stays is disk space, until the next start.
 			mgr.GetLogger().Error(err, "artifacts of deleted objects stay")
 		}

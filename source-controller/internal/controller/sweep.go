@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -13,40 +14,35 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
-// sweeper finds out which objects are gone that left something on disk: those deleted while no controller ran, whose
-// finalizer somebody removed. It asks only after it has seen what is on disk, and an object is in the cache before
-// anything of it is on disk; so nothing of a new object is taken for an old one's.
-type sweeper struct {
-	ctx    context.Context //nolint:containedctx // it lives for one call of sweep
-	reader client.Reader
-}
-
-func (s sweeper) sweep(files *store.Store, cache *git.Cache) error {
-	uids := sync.OnceValues(s.uids)
+// sweep removes what objects left on disk that are gone: deleted while no controller ran, with their finalizer removed by
+// somebody else. It asks for objects only after it has seen what is on disk, and an object is in the cache before anything
+// of it is on disk; so nothing of a new object is taken for an old one's.
+func sweep(ctx context.Context, reader client.Reader, files *store.Store, cache *git.Cache) error {
+	uids := sync.OnceValues(func() (map[string]bool, error) { return listUIDs(ctx, reader) })
 	var failed error
 	err := cache.Keep(func(uid string) bool {
-		live, err := uids()
-		failed = err
-		return err != nil || live[uid]
+		var live map[string]bool
+		live, failed = uids()
+		return failed != nil || live[uid]
 	})
 	return errors.Join(failed, err,
-		files.Keep(sourcev1.GitRepositoryKind, s.live(func() client.Object { return &sourcev1.GitRepository{} })),
-		files.Keep(sourcev1.HelmChartKind, s.live(func() client.Object { return &sourcev1.HelmChart{} })),
+		files.Keep(sourcev1.GitRepositoryKind, exists(ctx, reader, func() client.Object { return &sourcev1.GitRepository{} })),
+		files.Keep(sourcev1.HelmChartKind, exists(ctx, reader, func() client.Object { return &sourcev1.HelmChart{} })),
 	)
 }
 
-// live reports whether an object is there; one that cannot be read counts as there.
-func (s sweeper) live(obj func() client.Object) func(namespace, name string) bool {
+// exists tells whether an object does; one that cannot be read counts as existing.
+func exists(ctx context.Context, reader client.Reader, obj func() client.Object) func(namespace, name string) bool {
 	return func(namespace, name string) bool {
-		err := s.reader.Get(s.ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj())
+		err := reader.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj())
 		return !apierrors.IsNotFound(err)
 	}
 }
 
-func (s sweeper) uids() (map[string]bool, error) {
+func listUIDs(ctx context.Context, reader client.Reader) (map[string]bool, error) {
 	var repositories sourcev1.GitRepositoryList
-	if err := s.reader.List(s.ctx, &repositories); err != nil {
-		return nil, err
+	if err := reader.List(ctx, &repositories); err != nil {
+		return nil, fmt.Errorf("list GitRepositories: %w", err)
 	}
 	live := make(map[string]bool, len(repositories.Items))
 	for i := range repositories.Items {

@@ -25,10 +25,9 @@ func (s *Session) describe(err error) error {
 	if s.bounded.exceeded.Load() {
 		return fmt.Errorf("%w: %s sends more than is taken", ErrTooLarge, s.host)
 	}
-	for _, known := range []error{ErrCorrupt, ErrNoCommit, errRedirect} {
-		if errors.Is(err, known) {
-			return innermost(err, known)
-		}
+	var redirect *redirectError
+	if errors.As(err, &redirect) {
+		return redirect // without the request's URL, which is wrapped around it
 	}
 	switch {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
@@ -111,15 +110,4 @@ func plain(err error) error {
 func protocol(err error) bool {
 	var data *packp.ErrUnexpectedData
 	return errors.As(err, &data) || errors.Is(err, pktline.ErrInvalidPktLen) || errors.Is(err, packp.ErrEmptyInput)
-}
-
-// innermost drops what was wrapped around our own message, such as the URL of a request.
-func innermost(err, known error) error {
-	for {
-		next := errors.Unwrap(err)
-		if next == nil || next == known || !errors.Is(next, known) {
-			return err
-		}
-		err = next
-	}
 }

@@ -53,8 +53,12 @@ func (c *Client) httpClient(cred Credentials) (*http.Client, *limited, func()) {
 	return &http.Client{Transport: bounded, CheckRedirect: redirectPolicy(cred.secret())}, bounded, done
 }
 
-// errRedirect: the server sends us where we do not go.
-var errRedirect = errors.New("redirect refused")
+// redirectError: the server sends us where we do not go.
+type redirectError struct {
+	where string
+}
+
+func (e *redirectError) Error() string { return "redirect refused: " + e.where }
 
 // redirectPolicy keeps credentials on the host they are for, and off unencrypted connections.
 func redirectPolicy(secret bool) func(*http.Request, []*http.Request) error {
@@ -62,12 +66,12 @@ func redirectPolicy(secret bool) func(*http.Request, []*http.Request) error {
 		first := via[0].URL
 		switch {
 		case len(via) > maxRedirects:
-			return fmt.Errorf("%w: more than %d in a row", errRedirect, maxRedirects)
+			return &redirectError{fmt.Sprintf("more than %d in a row", maxRedirects)}
 		case first.Scheme == "https" && req.URL.Scheme != "https":
-			return fmt.Errorf("%w: from https to %s", errRedirect, req.URL.Scheme)
+			return &redirectError{"from https to " + req.URL.Scheme}
 		case secret && !strings.EqualFold(first.Host, req.URL.Host):
-			return fmt.Errorf("%w: to the host %q, which would see the credentials; set spec.url to where the repository is now",
-				errRedirect, req.URL.Host)
+			return &redirectError{fmt.Sprintf(
+				"to the host %q, which would see the credentials; set spec.url to where the repository is now", req.URL.Host)}
 		}
 		return nil
 	}

@@ -48,9 +48,9 @@ func (r *Repo) Configure(key, value string) {
 func (r *Repo) Write(files map[string]string) {
 	r.t.Helper()
 	for name, content := range files {
-		mode := os.FileMode(0o644)
+		mode := os.FileMode(0o600)
 		if trimmed, ok := strings.CutSuffix(name, "*"); ok {
-			name, mode = trimmed, 0o755
+			name, mode = trimmed, 0o700
 		}
 		file := filepath.Join(r.work, name)
 		if content == "" {
@@ -59,7 +59,7 @@ func (r *Repo) Write(files map[string]string) {
 			}
 			continue
 		}
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 			r.t.Fatal(err)
 		}
 		if err := os.WriteFile(file, []byte(content), mode); err != nil {
@@ -86,7 +86,6 @@ func (r *Repo) Push(ref ...string) {
 
 func (r *Repo) run(dir string, args ...string) string {
 	r.t.Helper()
-	// The address of a remote is a path here, never an option.
 	cmd := exec.CommandContext(r.t.Context(), "git", args...) //nolint:gosec // arguments come from the test
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),

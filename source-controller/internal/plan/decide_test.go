@@ -99,9 +99,11 @@ func TestSchedule(t *testing.T) {
 			t.Errorf("jitter at %v: %s, want %s", spread, got, want)
 		}
 	}
-	for failures, want := range map[int]time.Duration{1: 1, 2: 2, 3: 4, 4: 8, 5: 10, 1000: 10} {
-		if got := plan.Backoff(time.Second, 10*time.Second, failures); got != want*time.Second {
-			t.Errorf("after %d failures: %s, want %ds", failures, got, want)
+	for failures, want := range map[int]time.Duration{
+		1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 8 * time.Second, 5: 10 * time.Second, 1000: 10 * time.Second,
+	} {
+		if got := plan.Backoff(time.Second, 10*time.Second, failures); got != want {
+			t.Errorf("after %d failures: %s, want %s", failures, got, want)
 		}
 	}
 }

@@ -173,7 +173,7 @@ func (s *Store) syncDir(folder string) error {
 	return nil
 }
 
-// ErrDigest: a file is not the one it is taken for.
+// ErrDigest says that a file is not the one it is taken for.
 var ErrDigest = errors.New("the stored file has another digest")
 
 // Verify reports whether a file is there with the given digest. One that has another is removed, so that it is served

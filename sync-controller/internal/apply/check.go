@@ -36,7 +36,8 @@ type step struct {
 
 func (s step) kind() string { return s.entry.ID.GroupKind.Kind }
 
-// check finds out what has to be done for an object. It writes nothing.
+// check finds out what has to be done for an object. It writes nothing. The dry-run comes first, because it tells whether
+// the object exists: a new one need not be read.
 func (r *run) check(ctx context.Context, it item) step {
 	s := step{item: it, change: Change{Entry: it.entry, Action: Unchanged}}
 	if r.options.Unchanged != nil && r.options.Unchanged(it.entry.ID) {
@@ -45,28 +46,45 @@ func (r *run) check(ctx context.Context, it item) step {
 	if s.failure = r.checkKind(it); s.failure != nil {
 		return s
 	}
-	if s.live, s.failure = r.read(ctx, it); s.failure != nil {
-		return s
-	}
-	if r.rules.leaveAlone(it.desired, s.live) {
-		s.change.Action = Skipped
-		if s.live != nil {
-			s.change.Live = metadataOf(s.live, r.FieldManager)
-		}
+	if r.rules.mayLeaveAlone(it.desired) && r.leaveAlone(ctx, &s) {
 		return s
 	}
 	tried, err := r.try(ctx, it)
+	if err == nil && tried.GetResourceVersion() == "" {
+		s.plan, s.change.Action = planApply, Created
+		return s
+	}
+	if r.leaveAlone(ctx, &s) {
+		return s
+	}
 	switch {
 	case err != nil && r.mayRecreate(ctx, s, err):
 		s.plan, s.change.Action = planRecreate, Created
 	case err != nil:
 		s.failure = r.explain(s, err)
-	case s.live == nil:
+	case s.live == nil: // gone since the dry-run
 		s.plan, s.change.Action = planApply, Created
 	default:
 		r.compare(&s, tried)
 	}
 	return s
+}
+
+// leaveAlone reads the live object, and says whether that is the end of it: because it asks to be left alone, or cannot be
+// read.
+func (r *run) leaveAlone(ctx context.Context, s *step) bool {
+	if s.live, s.failure = r.read(ctx, s.item); s.failure != nil {
+		return true
+	}
+	if !r.rules.leaveAlone(s.desired, s.live) {
+		return false
+	}
+	s.change.Action = Skipped
+	if s.live != nil {
+		s.change.Live = metadataOf(s.live, r.FieldManager)
+		s.live = nil
+	}
+	return true
 }
 
 // compare decides about an object that exists and can be applied.

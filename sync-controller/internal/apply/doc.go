@@ -2,14 +2,15 @@
 //
 // Read in this order: [Applier.Prepare] makes a [Set] of what was rendered; [Applier.Apply] works through it in stages
 // (stage.go): definitions (kinds, namespaces, cluster roles), classes, everything else. In each stage every changed object
-// is read and dry-run first (check.go), concurrently; only when all of them pass is anything written (write.go). All
+// is dry-run first (check.go), concurrently; only when all of them pass is anything written (write.go). All
 // failures are reported together ([Error]).
 //
 // What it costs, in requests per object:
 //
 //	0  known to be unchanged (Options.Unchanged)
-//	2  found unchanged: read, dry-run
-//	3  created or changed: read, dry-run, apply
+//	2  found unchanged: dry-run, read
+//	2  created: dry-run, apply
+//	3  changed: dry-run, read, apply
 //
 // An object that is taken over from kubectl costs one more, once. A recreated one costs a dry-run, a delete and its
 // reads more.

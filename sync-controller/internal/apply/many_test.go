@@ -20,7 +20,7 @@ func TestClusterManyObjects(t *testing.T) {
 	for _, step := range []struct {
 		action   apply.Action
 		requests int
-	}{{apply.Created, 3 * n}, {apply.Unchanged, 2 * n}} {
+	}{{apply.Created, 2 * n}, {apply.Unchanged, 2 * n}} {
 		changes, err := f.Apply(t.Context(), set, apply.Options{})
 		if err != nil || changes.Count(step.action) != n {
 			t.Fatalf("got %d %s and error %v, want %d", changes.Count(step.action), step.action, err, n)

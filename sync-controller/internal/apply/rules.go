@@ -17,6 +17,11 @@ import (
 // Values are compared without regard to case. An empty live object is one that does not exist.
 type rules struct{ group string }
 
+// mayLeaveAlone says whether the desired object has one of the rules by which an existing one is left alone.
+func (r rules) mayLeaveAlone(desired *unstructured.Unstructured) bool {
+	return r.leaveAlone(desired, desired)
+}
+
 func (r rules) leaveAlone(desired, live *unstructured.Unstructured) bool {
 	off := map[string]string{r.group + "/reconcile": kustomizev1.DisabledValue}
 	ignored := map[string]string{r.group + "/ssa": kustomizev1.IgnoreValue}

@@ -15,11 +15,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/fluxcd/pkg/runtime/conditions"
 
 	"github.com/sluice-gitops/sluice/api/access"
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/fetch"
@@ -80,6 +80,9 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	if err := mgr.Add(watcher); err != nil {
 		return nil, err
 	}
+	if _, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.Sync{}); err != nil {
+		return nil, fmt.Errorf("watch Sync records: %w", err)
+	}
 	shared := NewShared(watcher)
 	clients := &impersonate.Clients{Config: mgr.GetConfig(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()}
 	measure := fluxcontroller.NewMetrics(mgr, s.Metrics, finalizer)
@@ -111,6 +114,7 @@ func newReconciler(mgr manager.Manager, k kind, s Settings, shared *Shared, w Wa
 	return &Reconciler{
 		Kind: k, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Hands: hands, Watcher: w, Store: s.Store,
 		Fetcher: fetch.New(), Identities: s.Identities, PrintKey: s.PrintKey, Access: s.Access, AllowFlux: s.AllowFlux,
+		Selector:   s.Selector,
 		Dependency: s.Dependency, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, //nolint:staticcheck // core/v1 Events are what flux events reads
 		Jitter: s.Jitter, Now: s.Now, Shared: shared, Mapper: mgr.GetRESTMapper(),
 		Measure: func(ctx context.Context, o client.Object, started time.Time) {
@@ -122,13 +126,10 @@ func newReconciler(mgr manager.Manager, k kind, s Settings, shared *Shared, w Wa
 }
 
 func setupOptions(s Settings, wakes <-chan wakeEvent) Options {
-	o := Options{
-		Concurrent: s.Concurrent, Wakes: wakes, Selector: predicate.NewPredicateFuncs(func(o client.Object) bool {
-			return s.Selector == nil || s.Selector.Matches(labels.Set(o.GetLabels()))
-		}),
+	return Options{
+		Concurrent: s.Concurrent, Wakes: wakes,
+		RateLimiter: fluxcontroller.GetRateLimiter(fluxcontroller.RateLimiterOptions{MinRetryDelay: s.MinRetry, MaxRetryDelay: s.MaxRetry}),
 	}
-	o.RateLimiter = fluxcontroller.GetRateLimiter(fluxcontroller.RateLimiterOptions{MinRetryDelay: s.MinRetry, MaxRetryDelay: s.MaxRetry})
-	return o
 }
 
 func newWatcher(mgr manager.Manager, s Settings) (*drift.Watcher, error) {

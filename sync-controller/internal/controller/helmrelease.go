@@ -170,15 +170,12 @@ func (h helmRelease) attempted(goal plan.Goal) {
 	if goal.Generation > 0 {
 		h.hr.Status.LastAttemptedGeneration = goal.Generation
 	}
+	_, h.hr.Status.HelmChart, _ = strings.Cut(h.source(), "/")
 }
 
 func (h helmRelease) applied(plan.Goal) {
 	h.hr.Status.StorageNamespace = h.hr.GetStorageNamespace()
 	h.hr.Status.Failures, h.hr.Status.InstallFailures, h.hr.Status.UpgradeFailures = 0, 0, 0
-	kind, chart, _ := strings.Cut(h.source(), "/")
-	if kind == sourcev1.HelmChartKind {
-		h.hr.Status.HelmChart = chart
-	}
 }
 
 func (h helmRelease) success(plan.Goal) (reason, message string) {
@@ -197,12 +194,29 @@ func (h helmRelease) success(plan.Goal) (reason, message string) {
 func (h helmRelease) failure(outcome string) string {
 	switch outcome {
 	case plan.ReasonApplyFailed, plan.ReasonHealthCheckFailed, plan.ReasonPruneFailed, plan.ReasonRetriesExceeded:
-		if h.hr.Status.LastAttemptedReleaseAction == helmv2.ReleaseActionInstall {
+		if h.attemptedAction() == helmv2.ReleaseActionInstall {
 			return helmv2.InstallFailedReason
 		}
 		return helmv2.UpgradeFailedReason
 	}
 	return outcome
+}
+
+// attemptedAction is what the latest attempt did, or would have done.
+func (h helmRelease) attemptedAction() helmv2.ReleaseAction {
+	if action := h.hr.Status.LastAttemptedReleaseAction; action != "" {
+		return action
+	}
+	return h.action()
+}
+
+// exhausted: a release that failed is not retried by itself, as in Flux without remediation. What failed before anything
+// was released is.
+func (h helmRelease) exhausted(outcome string) string {
+	if h.hr.Status.Failures == 0 || outcome == h.failure(outcome) {
+		return ""
+	}
+	return fmt.Sprintf("Failed to %s after %d attempt(s)", h.attemptedAction(), h.hr.Status.Failures)
 }
 
 // settled repeats the outcome of Helm's operation in the Released condition.

@@ -131,6 +131,8 @@ func (k kustomization) success(goal plan.Goal) (reason, message string) {
 
 func (k kustomization) failure(outcome string) string { return outcome }
 
+func (k kustomization) exhausted(string) string { return "" }
+
 func (k kustomization) settled(plan.Verdict, time.Time) {}
 
 // record uses the content's tag where Flux has a plain digest of what was rendered: that would let a reader test guesses

@@ -84,11 +84,8 @@ type memory struct {
 	release    releaseMemory
 }
 
-// load reads what is kept of the subject, once.
+// load reads what is kept of the subject.
 func (m *memory) load(store *keep.Store, key keep.Key) error {
-	if m.loaded {
-		return nil
-	}
 	if err := store.State(key, &m.record); err != nil && !errors.Is(err, keep.ErrAbsent) {
 		return err
 	}
@@ -96,7 +93,6 @@ func (m *memory) load(store *keep.Store, key keep.Key) error {
 	if err := store.Fingerprints(key, &m.prints); err != nil && !errors.Is(err, keep.ErrAbsent) {
 		return err
 	}
-	m.loaded = true
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"filippo.io/age"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/record"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -55,6 +56,8 @@ type Reconciler struct {
 	Identities []age.Identity
 	// PrintKey keys the fingerprints in Store.
 	PrintKey []byte
+	// Selector narrows to subjects with certain labels; nil for all.
+	Selector labels.Selector
 	// Access says who may refer to what, and as whom objects are applied.
 	Access access.Checker
 	// AllowFlux takes over even where Flux's own controllers run.
@@ -105,6 +108,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return ctrl.Result{}, fmt.Errorf("read %s: %w", key, err)
 	}
+	if r.Selector != nil && !r.Selector.Matches(labels.Set(object.GetLabels())) {
+		return ctrl.Result{}, nil
+	}
 	if r.Measure != nil {
 		defer r.Measure(ctx, object, started)
 	}
@@ -115,7 +121,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		if err := mem.load(r.Store, key); err != nil {
 			return ctrl.Result{}, err
 		}
+		if err := p.loadSync(ctx); err != nil {
+			return ctrl.Result{}, err
+		}
 		r.Shared.manage(key, r.Kind.group, p.statusInventory().Entries())
+		mem.loaded = true
 	}
 	after, err := p.run(ctx)
 	switch {

@@ -42,6 +42,9 @@ func (p *pass) succeed(ctx context.Context, state plan.State) error {
 // fail ends the attempt, unless the failure is not its own, and reports it.
 func (p *pass) fail(ctx context.Context, state plan.State, a plan.Action) error {
 	verdict := plan.Verdict{Ready: metav1.ConditionFalse, Reason: a.Reason, Message: shorten(a.Message), Stalled: a.Stalled, Checks: state.Subject.Checks && p.Kind.healthy}
+	if a.Waiting {
+		verdict.Ready = metav1.ConditionUnknown
+	}
 	ended := false
 	if !a.Outside {
 		if a.Reason == plan.ReasonHealthCheckFailed {
@@ -54,6 +57,9 @@ func (p *pass) fail(ctx context.Context, state plan.State, a plan.Action) error 
 			}
 		}
 		verdict.Reason = p.subject.failure(a.Reason)
+		if why := p.subject.exhausted(a.Reason); why != "" {
+			verdict.Stalled, verdict.StalledReason, verdict.StalledMessage = true, plan.ReasonRetriesExceeded, why
+		}
 		p.mem.record.Stalled = verdict.Stalled
 		p.mem.record.Reported, p.mem.record.Message = verdict.Reason, verdict.Message
 	} else if p.render != nil && p.render.Source.Revision != "" {

@@ -47,8 +47,6 @@ type Options struct {
 	RateLimiter workqueue.TypedRateLimiter[ctrl.Request]
 	// Wakes is where the kind's wakes come from; see [Pump].
 	Wakes <-chan event.TypedGenericEvent[wake]
-	// Selector narrows to subjects with certain labels.
-	Selector predicate.Predicate
 }
 
 // Setup registers the reconciler and its watches with a manager.
@@ -59,7 +57,7 @@ func (r *Reconciler) Setup(ctx context.Context, mgr manager.Manager, o Options) 
 	own := predicate.Or(predicate.GenerationChangedPredicate{}, requested())
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(strings.ToLower(r.Kind.name)).
-		For(r.Kind.newObject(), builder.WithPredicates(own, o.Selector)).
+		For(r.Kind.newObject(), builder.WithPredicates(own)).
 		Watches(r.Kind.newObject(), handler.Funcs{UpdateFunc: r.dependencyMoved}).
 		Watches(&v1alpha1.Render{}, handler.Funcs{CreateFunc: r.renderCreated, UpdateFunc: r.renderUpdated}).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.everyone), builder.WithPredicates(fluxMoved())).

@@ -54,6 +54,8 @@ type subject interface {
 	// given the outcome of an attempt.
 	success(goal plan.Goal) (reason, message string)
 	failure(outcome string) (reason string)
+	// exhausted says why a failed attempt is not retried; empty when it is.
+	exhausted(outcome string) string
 	// settled sets further conditions that follow from a verdict.
 	settled(v plan.Verdict, now time.Time)
 	// record adds a line to the history.

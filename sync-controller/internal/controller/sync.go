@@ -37,9 +37,6 @@ func (p *pass) syncInMemory() *v1alpha1.Sync {
 
 // loadSync reads the record that an earlier process wrote.
 func (p *pass) loadSync(ctx context.Context) error {
-	if p.mem.sync != nil {
-		return nil
-	}
 	found := &v1alpha1.Sync{}
 	err := p.Client.Get(ctx, p.recordName(), found)
 	if client.IgnoreNotFound(err) != nil {
@@ -131,9 +128,6 @@ func (p *pass) noteConditions(s *v1alpha1.Sync, v plan.Verdict) {
 
 // writeSync writes the record whole, in one request, if it differs from what was written last.
 func (p *pass) writeSync(ctx context.Context) error {
-	if err := p.loadSync(ctx); err != nil {
-		return err
-	}
 	next := p.syncInMemory()
 	if p.mem.sync == nil && next.Subject.UID == "" {
 		return nil

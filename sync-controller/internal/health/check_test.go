@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/fluxcd/pkg/apis/kustomize"
@@ -25,7 +26,7 @@ type objects struct {
 	client.Reader
 	byName map[string]*unstructured.Unstructured
 	err    error
-	lists  int
+	lists  atomic.Int32
 }
 
 func (o *objects) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
@@ -43,7 +44,7 @@ func (o *objects) Get(_ context.Context, key client.ObjectKey, into client.Objec
 }
 
 func (o *objects) List(_ context.Context, into client.ObjectList, _ ...client.ListOption) error {
-	o.lists++
+	o.lists.Add(1)
 	list, ok := into.(*unstructured.UnstructuredList)
 	if !ok {
 		return errors.New("not a list of unstructured objects")
@@ -198,8 +199,8 @@ func TestCheckAsksFewPods(t *testing.T) {
 		refs = append(refs, health.Ref{Entry: inventory.EntryOf(o)})
 	}
 	report, err := health.Check(t.Context(), cluster, refs, nil)
-	if err != nil || len(report.Failed) != 20 || cluster.lists != 5 {
-		t.Errorf("got %d failures, %d lists of pods and error %v, want 20, 5 and none", len(report.Failed), cluster.lists, err)
+	if err != nil || len(report.Failed) != 20 || cluster.lists.Load() != 5 {
+		t.Errorf("got %d failures, %d lists of pods and error %v, want 20, 5 and none", len(report.Failed), cluster.lists.Load(), err)
 	}
 }
 

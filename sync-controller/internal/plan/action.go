@@ -61,6 +61,8 @@ type Action struct {
 	Delete, Await bool
 	// Outside: the failure is not the attempt's own (render-controller's, or the spec's); the attempt stays as it is.
 	Outside bool
+	// Waiting: the failure goes away by itself, once the source has come so far; nobody needs to be told.
+	Waiting bool
 	// After is when to look again at the latest; 0 leaves it to events.
 	After time.Duration
 }

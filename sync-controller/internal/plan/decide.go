@@ -135,7 +135,10 @@ func renderFailed(s State) (Action, bool) {
 	if ready.Status == "True" {
 		reason, message = ReasonArtifactFailed, "the Render record is Ready and names no rendering"
 	}
-	return Action{Step: Fail, Outside: true, Reason: reason, Message: message, Stalled: reason == ReasonAccessDenied}, true
+	return Action{
+		Step: Fail, Outside: true, Reason: reason, Message: message,
+		Stalled: reason == ReasonAccessDenied, Waiting: ready.Status == "Unknown",
+	}, true
 }
 
 // dependencies hold an attempt back before it touches anything.

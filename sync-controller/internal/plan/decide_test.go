@@ -171,6 +171,14 @@ func TestDecide(t *testing.T) {
 			change: func(s *State) { s.Render = notRendered(ReasonBuildFailed, "bad YAML") },
 			want:   Action{Step: Fail, Outside: true, Reason: ReasonBuildFailed, Message: "bad YAML"},
 		},
+		"the source has nothing yet": {
+			reason: "what goes away by itself is a state and no failure: nobody is paged",
+			change: func(s *State) {
+				s.Render = notRendered(ReasonArtifactFailed, "no artifact yet")
+				s.Render.Status.Conditions[0].Status = "Unknown"
+			},
+			want: Action{Step: Fail, Outside: true, Waiting: true, Reason: ReasonArtifactFailed, Message: "no artifact yet"},
+		},
 		"access denied": {
 			reason: "only a change of the spec can help",
 			change: func(s *State) { s.Render = notRendered(ReasonAccessDenied, "no") },

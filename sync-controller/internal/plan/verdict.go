@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"time"
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
@@ -13,8 +14,9 @@ type Verdict struct {
 	// Ready with its Reason and Message.
 	Ready           metav1.ConditionStatus
 	Reason, Message string
-	// Stalled: only a change of the spec can help.
-	Stalled bool
+	// Stalled: only a change of the spec can help. Its reason and message are those of Ready unless they are given.
+	Stalled                       bool
+	StalledReason, StalledMessage string
 	// Checks says that health decides; Health is its state now, empty when it was not looked at.
 	Checks bool
 	Health metav1.ConditionStatus
@@ -35,7 +37,7 @@ func (v Verdict) Conditions(list *[]metav1.Condition, generation int64, now time
 	meta.RemoveStatusCondition(list, fluxmeta.ReconcilingCondition)
 	switch {
 	case v.Stalled:
-		set(fluxmeta.StalledCondition, metav1.ConditionTrue, v.Reason, v.Message)
+		set(fluxmeta.StalledCondition, metav1.ConditionTrue, cmp.Or(v.StalledReason, v.Reason), cmp.Or(v.StalledMessage, v.Message))
 	case v.Ready == metav1.ConditionFalse:
 		set(fluxmeta.ReconcilingCondition, metav1.ConditionTrue, fluxmeta.ProgressingWithRetryReason, v.Message)
 	case v.Ready == metav1.ConditionUnknown:

@@ -16,7 +16,7 @@ import (
 
 // report writes the status that an outcome calls for, says what is new, and returns when to look again.
 func (r *Reconciler) report(ctx context.Context, obj *sourcev1.HelmChart, out outcome) (ctrl.Result, error) {
-	if err := ctx.Err(); err != nil {
+	if ctx.Err() != nil {
 		// The process is ending: what failed because of that is nobody's news.
 		return ctrl.Result{}, nil
 	}
@@ -29,6 +29,9 @@ func (r *Reconciler) report(ctx context.Context, obj *sourcev1.HelmChart, out ou
 		return ctrl.Result{}, nil
 	}
 	r.Reporter.Tell(obj, after, change())
+	if out.step == plan.Build && out.problem == nil {
+		ctrl.LoggerFrom(ctx).Info("stored chart", "version", after.Status.Artifact.Revision, "digest", after.Status.Artifact.Digest)
+	}
 	switch {
 	case out.problem == nil:
 		return ctrl.Result{RequeueAfter: plan.Jitter(obj.Spec.Interval.Duration, r.Jitter, rand.Float64())}, nil

@@ -1,0 +1,47 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func none(string) string { return "" }
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse(nil, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Namespace != DefaultNamespace || c.Concurrent != 4 || c.StoragePath != "/data" || c.BuildMemory != 1<<30 ||
+		c.RequeueDependency != 30*time.Second || !c.WatchAllNamespaces || c.WarnOnMAC ||
+		c.StorageAdvAddr != "render-controller.flux-system.svc.cluster.local." {
+		t.Errorf("defaults %+v", c)
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	cases := map[string]struct {
+		reason string
+		args   []string
+		want   string
+	}{
+		"argument":  {"there are none", []string{"worker", "x"}, "worker"},
+		"flag":      {"it is unknown", []string{"--nonsense"}, "nonsense"},
+		"selector":  {"it cannot be parsed", []string{"--watch-label-selector=a in"}, "--watch-label-selector"},
+		"memory":    {"it is no quantity", []string{"--build-memory=much"}, "--build-memory"},
+		"little":    {"no worker could start", []string{"--build-memory=1Mi"}, "--build-memory"},
+		"mac":       {"it is neither", []string{"--sops-mac=ignore"}, "--sops-mac"},
+		"workers":   {"nothing would be done", []string{"--concurrent=0"}, "--concurrent"},
+		"timeout":   {"nothing could end in time", []string{"--build-timeout=0s"}, "--build-timeout"},
+		"address":   {"it is no host", []string{"--storage-adv-addr=ftp://x"}, "--storage-adv-addr"},
+		"bus creds": {"there is no bus", []string{"--nats-creds=/x"}, "--nats-creds"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			if _, err := Parse(c.args, none); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%s: error %v, want one about %s", c.reason, err, c.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,135 @@
+package keep
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func newStore(t *testing.T) (*Store, string) {
+	t.Helper()
+	dir := t.TempDir()
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s, dir
+}
+
+func key() Key { return Key{Kind: "Kustomization", Namespace: "apps", Name: "web"} }
+
+func TestState(t *testing.T) {
+	s, dir := newStore(t)
+	var got map[string]string
+	if err := s.State(key(), &got); !errors.Is(err, ErrAbsent) {
+		t.Errorf("nothing is kept: %v", err)
+	}
+	for _, want := range []string{"1", "2"} {
+		if err := s.SaveState(key(), map[string]string{"a": want}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.State(key(), &got); err != nil || got["a"] != want {
+			t.Errorf("got %v, %v", got, err)
+		}
+	}
+	path := filepath.Join(dir, "kustomization", "apps", "web", stateFile)
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.State(key(), &got); !errors.Is(err, ErrAbsent) {
+		t.Errorf("a damaged file counts as absent: %v", err)
+	}
+}
+
+func TestSealed(t *testing.T) {
+	s, dir := newStore(t)
+	one, two := []byte("one"), []byte("two")
+	if err := s.PutSealed(key(), Digest(one), two); err == nil {
+		t.Error("another content than announced was kept")
+	}
+	for _, sealed := range [][]byte{one, two} {
+		if err := s.PutSealed(key(), Digest(sealed), sealed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Retain(key(), Digest(two)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sealed(key(), Digest(one)); !errors.Is(err, ErrAbsent) {
+		t.Errorf("an old content is still kept: %v", err)
+	}
+	if got, err := s.Sealed(key(), Digest(two)); err != nil || string(got) != "two" {
+		t.Errorf("got %q, %v", got, err)
+	}
+	name, err := sealedName(Digest(two))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "kustomization", "apps", "web", name), []byte("tampered"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Sealed(key(), Digest(two)); !errors.Is(err, ErrAbsent) {
+		t.Errorf("a tampered content is given out: %v", err)
+	}
+	if err := s.Forget(key()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Retain(key()); err != nil {
+		t.Errorf("of a forgotten subject: %v", err)
+	}
+}
+
+func TestModes(t *testing.T) {
+	s, dir := newStore(t)
+	if err := s.PutSealed(key(), Digest(nil), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.SaveFingerprints(key(), map[string]string{"a": "b"}); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		want := fs.FileMode(0o600)
+		if d.IsDir() {
+			want = 0o700
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has mode %o, want %o", path, got, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNames(t *testing.T) {
+	s, _ := newStore(t)
+	for name, k := range map[string]Key{
+		"parent":   {Kind: "Kustomization", Namespace: "..", Name: "x"},
+		"slash":    {Kind: "Kustomization", Namespace: "a", Name: "../../x"},
+		"empty":    {Kind: "Kustomization", Namespace: "a"},
+		"zero":     {Kind: "Kustomization", Namespace: "a", Name: "x\x00"},
+		"dot kind": {Kind: ".", Namespace: "a", Name: "x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if err := s.SaveState(k, 1); err == nil {
+				t.Error("it was written")
+			}
+		})
+	}
+	for _, digest := range []string{"", "sha256:", "sha256:zz", "md5:00", "sha256:../../x"} {
+		if _, err := s.Sealed(key(), digest); err == nil || errors.Is(err, ErrAbsent) {
+			t.Errorf("digest %q: %v", digest, err)
+		}
+	}
+}
