@@ -148,7 +148,7 @@ func (m *meter) sample() (map[string]usage, error) {
 	}
 	all := map[string]usage{}
 	for name, process := range m.processes {
-		all[name] = tree(table, process.PID(), int64(os.Getpagesize()))
+		all[name] = usageOf(m.proc, table, process.PID(), int64(os.Getpagesize()))
 	}
 	return all, nil
 }

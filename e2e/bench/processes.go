@@ -17,15 +17,13 @@ type process struct {
 	pid, parent int
 	// cpu is what the process used, with that of its children that ended and were waited for.
 	cpu time.Duration
-	// pages are resident in memory.
-	pages int64
 }
 
 // usage is what a process and all that it started use.
 type usage struct {
 	// cpu never falls while the process lives: a child's goes to its parent's when it ends.
 	cpu time.Duration
-	// resident is in bytes. Pages that several processes share, as the program's own, count in each.
+	// resident is in bytes. Pages that can be shared, which are those of the one program that they all run, count once.
 	resident int64
 }
 
@@ -35,24 +33,41 @@ func parseStat(text []byte) (process, error) {
 	if open < 0 || end < open {
 		return process{}, errors.New("no program name in brackets")
 	}
-	rest := bytes.Fields(text[end+1:])
-	if len(rest) < 22 {
-		return process{}, fmt.Errorf("%d fields after the program name; want 22 or more", len(rest))
+	numbers, err := parseNumbers(bytes.Fields(text[end+1:]), 1, 11, 12, 13, 14) // ppid, utime, stime, cutime, cstime
+	if err != nil {
+		return process{}, err
 	}
-	var failed error
-	number := func(field []byte) int64 {
-		n, err := strconv.ParseInt(string(field), 10, 64)
-		failed = errors.Join(failed, err)
-		return n
+	pid, err := parseNumbers(bytes.Fields(text[:open]), 0)
+	if err != nil {
+		return process{}, err
 	}
-	ticks := number(rest[11]) + number(rest[12]) + number(rest[13]) + number(rest[14]) // utime, stime, cutime, cstime
-	p := process{
-		pid:    int(number(bytes.TrimSpace(text[:open]))),
-		parent: int(number(rest[1])),
-		cpu:    time.Duration(ticks) * (time.Second / ticksPerSecond),
-		pages:  number(rest[21]),
+	ticks := numbers[1] + numbers[2] + numbers[3] + numbers[4]
+	return process{pid: int(pid[0]), parent: int(numbers[0]), cpu: time.Duration(ticks) * (time.Second / ticksPerSecond)}, nil
+}
+
+// parseStatm reads the content of /proc/<pid>/statm: how many pages are resident, and how many of them can be shared.
+func parseStatm(text []byte) (resident, shared int64, err error) {
+	numbers, err := parseNumbers(bytes.Fields(text), 1, 2)
+	if err != nil {
+		return 0, 0, err
 	}
-	return p, failed
+	return numbers[0], numbers[1], nil
+}
+
+// parseNumbers reads the fields at the given places.
+func parseNumbers(words [][]byte, places ...int) ([]int64, error) {
+	var numbers []int64
+	for _, place := range places {
+		if place >= len(words) {
+			return nil, fmt.Errorf("%d fields; want more than %d", len(words), place)
+		}
+		n, err := strconv.ParseInt(string(words[place]), 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("field %d: %w", place, err)
+		}
+		numbers = append(numbers, n)
+	}
+	return numbers, nil
 }
 
 // processTable reads all processes below proc, which is /proc. Processes that end meanwhile are left out.
@@ -79,22 +94,39 @@ func processTable(proc fs.FS) ([]process, error) {
 	return table, nil
 }
 
-// tree adds up what a process and all below it use.
-func tree(table []process, root int, pageSize int64) usage {
-	children := map[int][]process{}
+// usageOf adds up what a process and all below it use. A process that is gone uses nothing.
+func usageOf(proc fs.FS, table []process, root int, pageSize int64) usage {
 	var sum usage
+	var mostShared int64
+	for _, p := range tree(table, root) {
+		sum.cpu += p.cpu
+		text, err := fs.ReadFile(proc, strconv.Itoa(p.pid)+"/statm")
+		if err != nil {
+			continue // it ended
+		}
+		resident, shared, err := parseStatm(text)
+		if err != nil {
+			continue // it is ending, and has no memory any more
+		}
+		sum.resident += (resident - shared) * pageSize
+		mostShared = max(mostShared, shared*pageSize)
+	}
+	sum.resident += mostShared
+	return sum
+}
+
+// tree is a process and all below it.
+func tree(table []process, root int) []process {
+	children := map[int][]process{}
+	var found []process
 	for _, p := range table {
 		if p.pid == root {
-			sum = usage{cpu: p.cpu, resident: p.pages * pageSize}
+			found = append(found, p)
 		}
 		children[p.parent] = append(children[p.parent], p)
 	}
-	for queue := []int{root}; len(queue) > 0; queue = queue[1:] {
-		for _, child := range children[queue[0]] {
-			sum.cpu += child.cpu
-			sum.resident += child.pages * pageSize
-			queue = append(queue, child.pid)
-		}
+	for i := 0; i < len(found) && len(found) <= len(table); i++ { // a reused pid must not make a ring
+		found = append(found, children[found[i].pid]...)
 	}
-	return sum
+	return found
 }

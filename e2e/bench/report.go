@@ -45,8 +45,8 @@ func (r *Report) Print(w io.Writer) error {
 			err = errors.Join(err, failed, more)
 		}
 	}
-	_, failed := fmt.Fprintln(w, "\nTimes end with the watch event. Costs are until no request was made for a second. Memory is resident memory with\n"+
-		"that of the workers; pages that processes share count in each.")
+	_, failed := fmt.Fprintln(w, "\nTimes end with the watch event. Costs are until no request was made for a second. Memory is resident memory,\n"+
+		"workers included; the program's own pages, which controller and workers share, count once.")
 	return errors.Join(err, failed)
 }
 

@@ -24,7 +24,7 @@ const (
 	reasonSourceNotReady = "SourceNotReady"
 	// reasonNoSourceArtifact is what a HelmChart says while its own source has no artifact.
 	reasonNoSourceArtifact = "NoSourceArtifact"
-	reasonValues         = "ValuesError"
+	reasonValues           = "ValuesError"
 )
 
 // releases observes HelmReleases, and keeps their HelmCharts as their specs ask.

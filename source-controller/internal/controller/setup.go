@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
@@ -68,6 +69,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg config.Config, messages bu
 	outbox.Outbox = bus.NewOutbox(messages, bus.OutboxOptions{
 		Log: mgr.GetLogger().WithName("outbox"), Reannounce: outbox.reannounce,
 	})
+	for _, c := range outbox.Collectors() {
+		if err := metrics.Registry.Register(c); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
+	}
 	return serve(mgr, cfg, files, cache, outbox)
 }
 

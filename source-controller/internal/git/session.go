@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
@@ -31,7 +32,7 @@ type Session struct {
 
 // Open prepares a session; nothing is sent before [Session.Advertise]. Close must be called.
 func (c *Client) Open(address string, cred Credentials) (*Session, error) {
-	endpoint, err := transport.NewEndpoint(address)
+	endpoint, err := transport.NewEndpoint(strings.TrimRight(address, "/"))
 	if err != nil {
 		return nil, errors.New("the repository's address is not a URL")
 	}
@@ -136,6 +137,11 @@ func (s *Session) fetch(ctx context.Context, into objects, wants []plumbing.Hash
 			return fmt.Errorf("ask for objects: %w", err)
 		}
 	}
+	if demandsMultiACK(s.host) {
+		if err := req.Capabilities.Set(capability.MultiACKDetailed); err != nil {
+			return fmt.Errorf("ask for objects: %w", err)
+		}
+	}
 	if !tip.IsZero() {
 		req.Haves = []plumbing.Hash{tip}
 	}
@@ -162,6 +168,13 @@ func (s *Session) fetch(ctx context.Context, into objects, wants []plumbing.Hash
 		return into.SetShallow(res.Shallows)
 	}
 	return nil
+}
+
+// demandsMultiACK names the hosts that refuse a request without this capability, which go-git takes off what a server
+// advertises. One request holds everything that is asked, so the answer is the same with it.
+func demandsMultiACK(host string) bool {
+	return host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com") ||
+		strings.HasPrefix(host, "git-codecommit.")
 }
 
 func shallow(req *packp.UploadPackRequest, into objects) error {

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
@@ -30,6 +31,18 @@ func (p *pass) act(ctx context.Context, state plan.State, a plan.Action) (done b
 		return true, p.wait(ctx, state, a)
 	case plan.Begin:
 		return false, p.begin(state, a.Cause)
+	case plan.Succeed:
+		return false, p.succeed(ctx, state)
+	case plan.Fail:
+		return a.Outside, p.fail(ctx, state, a)
+	default:
+		return p.advance(ctx, state, a)
+	}
+}
+
+// advance takes the running attempt a step further.
+func (p *pass) advance(ctx context.Context, state plan.State, a plan.Action) (done bool, err error) {
+	switch a.Step {
 	case plan.Compare:
 		return false, p.orFail(ctx, state, plan.ReasonArtifactFailed, p.compare(ctx))
 	case plan.Repair:
@@ -39,18 +52,15 @@ func (p *pass) act(ctx context.Context, state plan.State, a plan.Action) (done b
 	case plan.Apply:
 		return p.applyContent(ctx, state, a.Deep)
 	case plan.Prune:
-		return p.prune(ctx)
+		return p.prune(ctx, state)
 	case plan.SkipPrune:
 		p.mem.record.Stage = plan.Pruned
 		return false, nil
 	case plan.CheckHealth:
 		return false, p.checkHealth(ctx, state)
-	case plan.Succeed:
-		return false, p.succeed(ctx, state)
-	case plan.Fail:
-		return a.Outside, p.fail(ctx, state, a)
+	default:
+		return true, fmt.Errorf("decision %q is unknown", a.Step)
 	}
-	return true, fmt.Errorf("decision %q is unknown", a.Step)
 }
 
 func (p *pass) addFinalizer(ctx context.Context) error {
@@ -60,14 +70,14 @@ func (p *pass) addFinalizer(ctx context.Context) error {
 	if err := p.Client.Patch(ctx, p.subject.object(), patch, client.FieldOwner(Name)); err != nil {
 		return fmt.Errorf("add finalizer: %w", err)
 	}
-	p.wrote(base)
+	p.wrote()
 	return nil
 }
 
 // wrote notes that the API server now has what is in memory.
-func (p *pass) wrote(base client.Object) {
+func (p *pass) wrote() {
 	p.stored = p.subject.copied()
-	p.mem.writes.wrote(base.GetResourceVersion(), p.stored)
+	p.mem.writes.wrote(p.stored)
 }
 
 // answer tells that a token was seen although nothing was done: the subject is suspended.
@@ -93,6 +103,7 @@ func (p *pass) begin(state plan.State, cause plan.Cause) error {
 	p.mem.record.Stage, p.mem.record.Cause = plan.Started, cause
 	p.mem.record.Outcome, p.mem.record.Reported, p.mem.record.Message = "", "", ""
 	p.mem.record.Started = p.now
+	p.mem.resumed = time.Time{}
 	p.mem.record.Release, p.mem.record.Action, p.mem.record.Stalled = 0, "", false
 	p.mem.release = releaseMemory{}
 	p.mem.planned, p.mem.survivors, p.mem.changes = nil, nil, nil

@@ -114,6 +114,9 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 	p.mem.planned, p.mem.verified = set.Inventory(), true
 	p.Shared.manage(p.key, p.Kind.group, p.mem.planned.Entries())
 	p.mem.record.Stage, p.mem.record.AppliedAt = plan.Applied, p.Now()
+	if !p.mem.resumed.IsZero() && len(changes.Changed()) == 0 {
+		p.mem.record.AppliedAt = p.mem.resumed
+	}
 	if p.mem.record.Cause == plan.Verify && len(changes.Changed()) == 0 {
 		return false, nil
 	}
@@ -214,7 +217,7 @@ func (p *pass) fingerprint(changes apply.ChangeSet, macs map[inventory.ID]string
 		if c.Live == nil {
 			continue
 		}
-		now := print{Content: macs[c.ID], Live: apply.Fingerprint(p.PrintKey, p.Kind.manager, c.Live)}
+		now := imprint{Content: macs[c.ID], Live: apply.Fingerprint(p.PrintKey, p.Kind.manager, c.Live)}
 		if id := c.ID.String(); p.mem.prints[id] != now {
 			p.mem.prints[id], touched = now, true
 		}

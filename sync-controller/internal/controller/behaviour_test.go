@@ -152,6 +152,10 @@ func TestMovedObject(t *testing.T) {
 
 	s.render(a, second, s.configMap("a", "1"))
 	s.ready(a, "Unknown", "Progressing", "Kustomization/"+s.namespace+"/b")
+	s.stop()
+	s.start()
+	s.rest(time.Second)
+	s.get(&corev1.ConfigMap{}, "a")
 	s.render(b, second, s.configMap("b", "1"), s.configMap("shared", "1"))
 	s.ready(a, "True", "ReconciliationSucceeded", second)
 	s.ready(b, "True", "ReconciliationSucceeded", second)
@@ -264,6 +268,31 @@ func TestDeletion(t *testing.T) {
 			s.gone(&corev1.ConfigMap{}, "one")
 		})
 	}
+}
+
+// TestRecreated: a subject of the same name is another subject.
+func TestRecreated(t *testing.T) {
+	s := newStack(t).start()
+	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.DeletionPolicy = "Orphan" })
+	s.render(ks, first, s.configMap("one", "1"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	s.stop()
+	s.delete(ks, "app")
+	s.get(ks, "app")
+	ks.Finalizers = nil
+	if err := s.client.Update(t.Context(), ks); err != nil {
+		t.Fatal(err)
+	}
+	s.gone(&kustomizev1.Kustomization{}, "app")
+	ks = s.kustomization("app")
+	s.start()
+	s.rest(time.Second)
+	s.get(ks, "app")
+	if ks.Status.LastAppliedRevision != "" {
+		t.Errorf("the record of the one before was taken for its own: %+v", ks.Status)
+	}
+	s.render(ks, first, s.configMap("one", "1"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
 }
 
 func TestUnsupported(t *testing.T) {

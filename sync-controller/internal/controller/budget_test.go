@@ -41,7 +41,7 @@ func TestWriteBudget(t *testing.T) {
 			"gained", "a new id costs one status patch more, before the apply", first,
 			[]*unstructured.Unstructured{one, changed, s.configMap("three", "3")},
 			[]string{
-				"GET configmaps", "PATCH configmaps", "PATCH configmaps dry-run",
+				"PATCH configmaps", "PATCH configmaps dry-run",
 				"PATCH kustomizations/status", "PATCH kustomizations/status", "PATCH syncs", "POST events",
 			},
 		},

@@ -90,12 +90,12 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	for _, k := range kinds() {
 		all = append(all, newReconciler(mgr, k, s, shared, watcher, clients, measure))
 	}
-	pump := NewPump(watcher.Signals(), all...)
-	if err := mgr.Add(pump); err != nil {
+	carrier := newPump(watcher.Signals(), all...)
+	if err := mgr.Add(carrier); err != nil {
 		return nil, err
 	}
 	for _, r := range all {
-		if err := r.Setup(ctx, mgr, setupOptions(s, pump.Wakes(r))); err != nil {
+		if err := r.Setup(ctx, mgr, setupOptions(s, carrier.wakesOf(r))); err != nil {
 			return nil, err
 		}
 	}

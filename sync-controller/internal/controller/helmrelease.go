@@ -81,6 +81,9 @@ func (h helmRelease) view() plan.Subject {
 	}
 }
 
+// invalid: expressions are not served for a HelmRelease, see package release.
+func (h helmRelease) invalid() string { return "" }
+
 // wait says whether a release waits for its objects, and for how long: as the action does that comes next.
 func (h helmRelease) wait() (bool, time.Duration) {
 	if h.action() == helmv2.ReleaseActionInstall {

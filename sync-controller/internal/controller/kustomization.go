@@ -60,7 +60,6 @@ func (k kustomization) view() plan.Subject {
 		Finalizer:      controllerutil.ContainsFinalizer(ks, kustomizev1.KustomizationFinalizer),
 		Suspended:      ks.Spec.Suspend,
 		Unsupported:    plan.Unsupported(ks),
-		Invalid:        k.invalid(),
 		Prune:          ks.Spec.Prune,
 		DeletionPolicy: ks.GetDeletionPolicy(),
 		Corrects:       true,

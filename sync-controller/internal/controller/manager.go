@@ -125,7 +125,7 @@ func Setup(ctx context.Context, mgr manager.Manager, cfg config.Config, store *k
 // spread moves a duration by up to so many percent, either way, so that subjects of one interval do not come all at once.
 func spread(percent uint8) func(time.Duration) time.Duration {
 	return func(d time.Duration) time.Duration {
-		return d + time.Duration(float64(d)*float64(percent)/100*(2*rand.Float64()-1)) //nolint:gosec // spreads load, guards nothing
+		return d + time.Duration(float64(d)*float64(percent)/100*(2*rand.Float64()-1))
 	}
 }
 

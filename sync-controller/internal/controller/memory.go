@@ -2,8 +2,11 @@ package controller
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
@@ -42,8 +45,8 @@ type held struct {
 	Digest string `json:"digest,omitempty"`
 }
 
-// print is what is remembered of an applied object, to know without a request that it is unchanged.
-type print struct {
+// imprint is what is remembered of an applied object, to know without a request that it is unchanged.
+type imprint struct {
 	// Content is the keyed hash of what was applied, Live the fingerprint of the object afterwards.
 	Content string `json:"content"`
 	Live    string `json:"live"`
@@ -54,11 +57,17 @@ type print struct {
 type memory struct {
 	mailbox mailbox
 
+	uid      types.UID
 	loaded   bool
 	verified bool
 	record   progress
-	prints   map[string]print
+	prints   map[string]imprint
 
+	// validated is the generation whose expressions were compiled, invalid what was wrong.
+	validated int64
+	invalid   string
+	// resumed is when the objects of an interrupted attempt were applied; zero otherwise.
+	resumed time.Time
 	// waiting is since when there is no Render that matches.
 	waiting time.Time
 	// planned are the ids of the running attempt's content, survivors those that could not be pruned. Nil before its apply.
@@ -84,16 +93,31 @@ type memory struct {
 	release    releaseMemory
 }
 
-// load reads what is kept of the subject.
-func (m *memory) load(store *keep.Store, key keep.Key) error {
+// load reads what is kept of the subject. What is kept of another one of the same name does not count.
+func (m *memory) load(store *keep.Store, key keep.Key, uid types.UID) error {
+	m.uid = uid
 	if err := store.State(key, &m.record); err != nil && !errors.Is(err, keep.ErrAbsent) {
 		return err
 	}
-	m.prints = make(map[string]print)
+	m.prints = make(map[string]imprint)
+	if m.record.Goal.UID != uid {
+		m.record = progress{}
+		return nil
+	}
+	m.resume()
 	if err := store.Fingerprints(key, &m.prints); err != nil && !errors.Is(err, keep.ErrAbsent) {
 		return err
 	}
 	return nil
+}
+
+// resume goes back to the start of an interrupted attempt: which objects it is about is only known after its apply, which
+// costs nothing where everything is as it was. The deadline of its health stays.
+func (m *memory) resume() {
+	if m.record.Stage == plan.Applied || m.record.Stage == plan.Pruned {
+		m.resumed = m.record.AppliedAt
+		m.record.Stage = plan.Started
+	}
 }
 
 // attempt is the record as decisions see it at a given time.
@@ -134,29 +158,25 @@ func (m *memories) forget(key keep.Key) {
 	delete(m.all, key)
 }
 
-// writes remembers the versions of an object that our own patches have replaced: a cache that still shows one of them is
-// behind, and the latest written object stands in for it.
+// writes remembers a subject as our latest patch left it: until a cache shows that version, or a newer one, it stands in
+// for what the cache shows.
 type writes struct {
-	replaced map[string]bool
-	latest   subject
+	latest subject
 }
 
-// wrote notes that a patch made latest out of the object with the given resourceVersion.
-func (w *writes) wrote(before string, latest subject) {
-	if w.replaced == nil || len(w.replaced) > maxReplaced {
-		w.replaced = make(map[string]bool)
-	}
-	w.replaced[before] = true
-	w.latest = latest.copied()
-}
+// wrote notes what a patch returned.
+func (w *writes) wrote(latest subject) { w.latest = latest.copied() }
 
-// maxReplaced bounds the memory of replaced versions; a cache is never that far behind.
-const maxReplaced = 64
-
-// current returns the newer of what a cache shows and what was written.
+// current returns the newer of what a cache shows and what was written. The versions of one kind of objects are numbers
+// that grow (Kubernetes promises that since 1.35); where they are not, the cache is believed.
 func (w *writes) current(cached subject) subject {
-	if w.latest == nil || !w.replaced[cached.object().GetResourceVersion()] {
-		w.replaced, w.latest = nil, nil
+	if w.latest == nil {
+		return cached
+	}
+	shown, err := strconv.ParseUint(cached.object().GetResourceVersion(), 10, 64)
+	written, writtenErr := strconv.ParseUint(w.latest.object().GetResourceVersion(), 10, 64)
+	if err != nil || writtenErr != nil || shown >= written {
+		w.latest = nil
 		return cached
 	}
 	return w.latest.copied()

@@ -13,7 +13,7 @@ import (
 
 // observe gathers everything a decision may depend on. All of it comes from caches and memory.
 func (p *pass) observe(ctx context.Context) (plan.State, error) {
-	state := plan.State{Subject: p.subject.view(), Status: p.subject.status(), Held: p.mem.record.Held.Digest != "", Health: p.health, Reported: p.reported, DependencyPoll: p.Dependency}
+	state := plan.State{Subject: p.view(), Status: p.subject.status(), Held: p.mem.record.Held.Digest != "", Health: p.health, Reported: p.reported, DependencyPoll: p.Dependency}
 	if state.Subject.Deleting {
 		state.Deleting = p.now.Sub(p.subject.object().GetDeletionTimestamp().Time)
 		return state, nil
@@ -38,6 +38,16 @@ func (p *pass) observe(ctx context.Context) (plan.State, error) {
 	}
 	p.observeRelease(&state)
 	return state, nil
+}
+
+// view is the spec as decisions see it. Expressions are compiled once per generation.
+func (p *pass) view() plan.Subject {
+	v := p.subject.view()
+	if p.mem.validated != v.Generation {
+		p.mem.validated, p.mem.invalid = v.Generation, p.subject.invalid()
+	}
+	v.Invalid = p.mem.invalid
+	return v
 }
 
 // observeRender reads the subject's record, and notes since when none matches.
@@ -77,7 +87,7 @@ func (p *pass) observeMailbox(state *plan.State) {
 
 // observePrune compares the inventory with what was applied, and asks how far the source's other subjects are.
 func (p *pass) observePrune(ctx context.Context, state *plan.State) error {
-	state.Stale = state.Subject.Prune && len(inventory.Difference(p.statusInventory(), p.mem.planned)) > 0
+	state.Stale = state.Subject.Prune && p.mem.planned != nil && len(inventory.Difference(p.statusInventory(), p.mem.planned)) > 0
 	if !state.Stale {
 		return nil
 	}

@@ -3,6 +3,7 @@ package controller
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,7 +18,10 @@ import (
 )
 
 // prune deletes what left the inventory and nobody else has taken over.
-func (p *pass) prune(ctx context.Context) (done bool, err error) {
+func (p *pass) prune(ctx context.Context, state plan.State) (done bool, err error) {
+	if p.mem.planned == nil {
+		return true, errors.New("prune before an apply of this process")
+	}
 	stale := inventory.Difference(p.statusInventory(), p.mem.planned)
 	claimed, err := p.claimed(ctx, stale)
 	if err != nil {
@@ -36,10 +40,6 @@ func (p *pass) prune(ctx context.Context) (done bool, err error) {
 	p.mem.survivors = result.Survivors
 	p.ungate()
 	if err != nil {
-		state, observeErr := p.observe(ctx)
-		if observeErr != nil {
-			return true, observeErr
-		}
 		return false, p.fail(ctx, state, plan.Action{Step: plan.Fail, Reason: plan.ReasonPruneFailed, Message: err.Error()})
 	}
 	p.mem.record.Stage = plan.Pruned
@@ -101,7 +101,8 @@ func (p *pass) eachSubject(ctx context.Context, do func(keep.Key, subject) error
 	return nil
 }
 
-// claimed tells which of the entries another subject has in its inventory, or is about to apply.
+// claimed tells which of the entries another subject has in its inventory, or is about to apply. What cannot be read holds
+// a prune back for as long as its gate may.
 func (p *pass) claimed(ctx context.Context, entries []inventory.Entry) (map[inventory.ID]bool, error) {
 	wanted := inventory.New(entries...)
 	claimed := make(map[inventory.ID]bool)
@@ -119,7 +120,7 @@ func (p *pass) claimed(ctx context.Context, entries []inventory.Entry) (map[inve
 		refs, _ := inventory.Parse(s.inventory())
 		claim(refs)
 		planned, err := p.plannedBy(ctx, key)
-		if err != nil {
+		if err != nil && p.now.Sub(p.mem.record.AppliedAt) < plan.PruneGate {
 			return fmt.Errorf("read what %s is about to apply: %w", key, err)
 		}
 		claim(planned)

@@ -115,10 +115,14 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		defer r.Measure(ctx, object, started)
 	}
 	mem := r.memories.of(key)
+	if mem.loaded && mem.uid != object.GetUID() {
+		r.memories.forget(key)
+		mem = r.memories.of(key)
+	}
 	current := mem.writes.current(r.Kind.wrap(object))
 	p := &pass{Reconciler: r, key: key, mem: mem, subject: current, stored: current.copied()}
 	if !mem.loaded {
-		if err := mem.load(r.Store, key); err != nil {
+		if err := mem.load(r.Store, key, object.GetUID()); err != nil {
 			return ctrl.Result{}, err
 		}
 		if err := p.loadSync(ctx); err != nil {

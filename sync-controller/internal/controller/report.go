@@ -101,7 +101,7 @@ func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blo
 		return err
 	}
 	p.reported = true
-	if ended && p.mem.record.Cause != plan.Moved && (p.mem.record.Cause != plan.Verify || v.Ready != metav1.ConditionTrue) {
+	if ended && p.worthKeeping() {
 		if err := p.save(); err != nil {
 			return err
 		}
@@ -113,6 +113,12 @@ func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blo
 	p.tellOutcome(before, v, ended)
 	p.mem.changes = nil
 	return nil
+}
+
+// worthKeeping says whether a restart should know how the attempt ended: not if it found everything as it was.
+func (p *pass) worthKeeping() bool {
+	r := p.mem.record
+	return r.Outcome != plan.ReasonSucceeded || (r.Cause != plan.Moved && r.Cause != plan.Verify)
 }
 
 // pruned says whether the attempt went as far as pruning, so that the inventory is what it left.
@@ -155,7 +161,7 @@ func (p *pass) patchStatus(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("write status: %w", err)
 	}
-	p.wrote(base)
+	p.wrote()
 	return nil
 }
 

@@ -45,7 +45,7 @@ type Options struct {
 	Concurrent int
 	// RateLimiter spaces out passes that end with an error.
 	RateLimiter workqueue.TypedRateLimiter[ctrl.Request]
-	// Wakes is where the kind's wakes come from; see [Pump].
+	// Wakes is where the kind's wakes come from; see pump.
 	Wakes <-chan event.TypedGenericEvent[wake]
 }
 
@@ -178,14 +178,14 @@ func wakeUp(_ context.Context, e wakeEvent, q queue) {
 	q.Add(req)
 }
 
-// Signals is where a pump takes its signals from; *drift.Queue outside of tests.
-type Signals interface {
+// signals is where a pump takes its signals from; *drift.Queue outside of tests.
+type signals interface {
 	Next(ctx context.Context) (drift.Signal, error)
 }
 
-// Pump carries drift signals to the subjects they are about. It implements manager.Runnable; make it with [NewPump].
-type Pump struct {
-	signals Signals
+// pump carries drift signals to the subjects they are about. It implements manager.Runnable; make it with newPump.
+type pump struct {
+	signals signals
 	wakes   map[string]chan wakeEvent
 	targets map[string]*Reconciler
 }
@@ -193,9 +193,9 @@ type Pump struct {
 // wakeBuffer is how many wakes wait for their controller; the pump waits when there are more.
 const wakeBuffer = 1024
 
-// NewPump returns a pump for reconcilers of different kinds.
-func NewPump(signals Signals, reconcilers ...*Reconciler) *Pump {
-	p := &Pump{signals: signals, wakes: make(map[string]chan wakeEvent), targets: make(map[string]*Reconciler)}
+// newPump returns a pump for reconcilers of different kinds.
+func newPump(from signals, reconcilers ...*Reconciler) *pump {
+	p := &pump{signals: from, wakes: make(map[string]chan wakeEvent), targets: make(map[string]*Reconciler)}
 	for _, r := range reconcilers {
 		p.wakes[r.Kind.group] = make(chan wakeEvent, wakeBuffer)
 		p.targets[r.Kind.group] = r
@@ -203,15 +203,15 @@ func NewPump(signals Signals, reconcilers ...*Reconciler) *Pump {
 	return p
 }
 
-// Wakes is the channel for the reconciler's Options.
-func (p *Pump) Wakes(r *Reconciler) <-chan wakeEvent { return p.wakes[r.Kind.group] }
+// wakesOf is the channel for the reconciler's Options.
+func (p *pump) wakesOf(r *Reconciler) <-chan wakeEvent { return p.wakes[r.Kind.group] }
 
 // Start carries signals until the context ends.
-func (p *Pump) Start(ctx context.Context) error {
+func (p *pump) Start(ctx context.Context) error {
 	for {
 		signal, err := p.signals.Next(ctx)
 		if err != nil {
-			return nil //nolint:nilerr // the context's error: the end of the work
+			return context.Cause(ctx)
 		}
 		r, known := p.targets[signal.Owner.Group]
 		if !known {

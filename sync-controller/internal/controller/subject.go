@@ -35,6 +35,8 @@ type subject interface {
 	// view is the spec as decisions see it, status likewise.
 	view() plan.Subject
 	status() plan.Status
+	// invalid says which expression of the spec cannot be compiled; empty when all can.
+	invalid() string
 	serviceAccount() string
 	force() bool
 	dependsOn() []meta.DependencyReference

@@ -72,7 +72,7 @@ func (p *pass) noteOutcome(state plan.State, v plan.Verdict, blockedBy []string,
 		s.LastChange = &v1alpha1.ChangeSet{
 			Revision: goal.Revision, At: metav1.NewTime(p.now),
 			Created: p.mem.changes.Count(apply.Created), Configured: p.mem.changes.Count(apply.Configured),
-			Unchanged: int64(len(p.mem.planned)) - p.mem.changes.Count(apply.Created) - p.mem.changes.Count(apply.Configured),
+			Unchanged: max(0, int64(len(p.mem.planned))-p.mem.changes.Count(apply.Created)-p.mem.changes.Count(apply.Configured)),
 			Deleted:   p.mem.changes.Count(apply.Deleted), Entries: changed.Lines(maxEntries),
 		}
 	}

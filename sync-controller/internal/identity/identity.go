@@ -23,8 +23,8 @@ import (
 
 // Names of the two objects, in the controllers' own namespace, and of their keys.
 const (
-	SecretName       = "sluice-sync-identity" //nolint:gosec // the name of a Secret, not its value
-	SecretKey        = "identity"
+	IdentityName     = "sluice-sync-identity"
+	IdentityKey      = "identity"
 	ConfigMapName    = "sluice-recipients"
 	ConfigMapKey     = "recipients"
 	maxIdentityLines = 2
@@ -49,11 +49,11 @@ func Ensure(ctx context.Context, c client.Client, namespace string) (Keys, error
 	}
 	identities, recipients, err := rendering.ParseIdentities(text)
 	if err != nil {
-		return Keys{}, fmt.Errorf("read Secret %s/%s, key %s: %w", namespace, SecretName, SecretKey, err)
+		return Keys{}, fmt.Errorf("read Secret %s/%s, key %s: %w", namespace, IdentityName, IdentityKey, err)
 	}
 	if len(identities) > maxIdentityLines {
 		return Keys{}, fmt.Errorf("read Secret %s/%s, key %s: it holds %d identities, at most %d are used",
-			namespace, SecretName, SecretKey, len(identities), maxIdentityLines)
+			namespace, IdentityName, IdentityKey, len(identities), maxIdentityLines)
 	}
 	if err := publish(ctx, c, namespace, recipients); err != nil {
 		return Keys{}, err
@@ -67,7 +67,7 @@ func Ensure(ctx context.Context, c client.Client, namespace string) (Keys, error
 // that was created first.
 func secret(ctx context.Context, c client.Client, namespace string) (string, error) {
 	found := &corev1.Secret{}
-	key := client.ObjectKey{Namespace: namespace, Name: SecretName}
+	key := client.ObjectKey{Namespace: namespace, Name: IdentityName}
 	err := c.Get(ctx, key, found)
 	if apierrors.IsNotFound(err) {
 		if err := create(ctx, c, key); err != nil {
@@ -78,7 +78,7 @@ func secret(ctx context.Context, c client.Client, namespace string) (string, err
 	if err != nil {
 		return "", fmt.Errorf("read Secret %s: %w", key, err)
 	}
-	return string(found.Data[SecretKey]), nil
+	return string(found.Data[IdentityKey]), nil
 }
 
 func create(ctx context.Context, c client.Client, key client.ObjectKey) error {
@@ -88,7 +88,7 @@ func create(ctx context.Context, c client.Client, key client.ObjectKey) error {
 	}
 	err = c.Create(ctx, &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name},
-		Data:       map[string][]byte{SecretKey: []byte(line + "\n")},
+		Data:       map[string][]byte{IdentityKey: []byte(line + "\n")},
 	})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create Secret %s: %w", key, err)

@@ -56,7 +56,7 @@ func TestRotation(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := fake.NewClientBuilder().WithObjects(&corev1.Secret{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: SecretName}, Data: map[string][]byte{SecretKey: []byte(tc.text)},
+				ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: IdentityName}, Data: map[string][]byte{IdentityKey: []byte(tc.text)},
 			}).Build()
 			_, err := Ensure(t.Context(), c, "ns")
 			if tc.err != "" {

@@ -1,0 +1,63 @@
+package git_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/git"
+	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
+)
+
+// moved redirects the first request for a repository.
+func moved(to string) gittest.Disturbance {
+	return func(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+		if !strings.HasPrefix(r.URL.Path, "/old.git/") {
+			return false
+		}
+		http.Redirect(w, r, to+"/info/refs?"+r.URL.RawQuery, http.StatusMovedPermanently)
+		return true
+	}
+}
+
+func TestRedirects(t *testing.T) {
+	ref := &sourcev1.GitRepositoryRef{Branch: "main"}
+	secret, err := git.ParseCredentials(map[string][]byte{"username": []byte("ada"), "password": []byte("canary")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	here, there := gittest.New(t), gittest.New(t)
+	renamed, elsewhere := here.Repo(t, "app"), there.Repo(t, "app")
+	renamed.Commit("one", map[string]string{"a": "1"})
+	elsewhere.Commit("one", map[string]string{"a": "1"})
+	here.Protect("ada", "canary")
+	for name, tc := range map[string]struct {
+		reason string
+		to     string
+		cred   git.Credentials
+		ok     bool
+	}{
+		"renamed":                {"the same host may see the credentials", renamed.URL, secret, true},
+		"elsewhere, no secret":   {"there is nothing to keep", elsewhere.URL, git.Credentials{}, true},
+		"elsewhere, with secret": {"another host must not see the credentials", elsewhere.URL, secret, false},
+		"round and round":        {"there is an end to it", here.URL + "/old.git", secret, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			here.Disturb(moved(tc.to))
+			there.Requests()
+			clone, _ := newClone(t)
+			_, err := poll(t, clone, here.URL+"/old.git", ref, tc.cred)
+			if (err == nil) != tc.ok {
+				t.Errorf("got %v: %s", err, tc.reason)
+			}
+			if err != nil && (!strings.Contains(err.Error(), "redirect refused") || strings.Contains(err.Error(), "canary")) {
+				t.Errorf("the message is %q", err)
+			}
+			if asked := there.Requests(); !tc.ok && len(asked) > 0 {
+				t.Errorf("the other host was asked %v", asked)
+			}
+		})
+	}
+}
