@@ -34,7 +34,7 @@ func urlErrors(err error, depth int) []*url.Error {
 	if err == nil || depth == 0 {
 		return nil
 	}
-	if failed, ok := err.(*url.Error); ok {
+	if failed, ok := err.(*url.Error); ok { //nolint:errorlint // the tree is walked here
 		return []*url.Error{failed}
 	}
 	many, ok := err.(interface{ Unwrap() []error })

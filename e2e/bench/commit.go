@@ -20,7 +20,7 @@ func (r *runner) change(ctx context.Context) error {
 	r.say("a commit that changes one application, %d times", commitRounds)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	objects, err := follow(ctx, r.dynamic, configMaps, namespace)
+	objects, err := follow(ctx, r.dynamic, configMaps)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (r *runner) drift(ctx context.Context) error {
 	r.say("scaled by hand, %d times", rounds)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	objects, err := follow(ctx, r.dynamic, deployments, namespace)
+	objects, err := follow(ctx, r.dynamic, deployments)
 	if err != nil {
 		return err
 	}

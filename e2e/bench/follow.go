@@ -24,7 +24,7 @@ type follower struct {
 }
 
 // follow returns a follower that knows everything there is already. It ends with ctx.
-func follow(ctx context.Context, client dynamic.Interface, resource schema.GroupVersionResource, namespace string) (*follower, error) {
+func follow(ctx context.Context, client dynamic.Interface, resource schema.GroupVersionResource) (*follower, error) {
 	f := &follower{kind: resource.Resource, objects: map[string]*unstructured.Unstructured{}}
 	informer := dynamicinformer.NewFilteredDynamicInformer(client, resource, namespace, 0, cache.Indexers{}, nil).Informer()
 	registration, err := informer.AddEventHandler(cache.ResourceEventHandlerFuncs{

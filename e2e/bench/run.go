@@ -110,7 +110,7 @@ func prepare(ctx context.Context, options Options) (*runner, error) {
 	if _, err := r.repo.Commit(ctx, "the fleet", files, gitserver.CommitOptions{}); err != nil {
 		return nil, err
 	}
-	r.apps, err = follow(ctx, r.dynamic, kustomizations, namespace)
+	r.apps, err = follow(ctx, r.dynamic, kustomizations)
 	return r, err
 }
 

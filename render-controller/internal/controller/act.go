@@ -43,6 +43,9 @@ func (r *reconciler) act(ctx context.Context, o *observation, action plan.Action
 		if errors.As(err, &failed) {
 			return &outcome{problem: &plan.Problem{Reason: failed.Reason, Message: failed.Message}}, nil
 		}
+		if errors.Is(err, seal.ErrNoRecipients) {
+			return &outcome{problem: &plan.Problem{Reason: render.ReasonArtifact, Message: seal.ErrNoRecipients.Error(), Waiting: true}}, nil
+		}
 		return done, err
 	default:
 		return nil, nil
@@ -120,9 +123,6 @@ func (r *reconciler) tag(ctx context.Context, result *render.Result) (rendering.
 // seal encrypts a content to sync-controller and stores it.
 func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag, content *rendering.Content) (*v1alpha1.Rendering, error) {
 	recipients, err := r.options.Seals.Recipients(ctx)
-	if errors.Is(err, seal.ErrNoRecipients) {
-		return nil, &render.Failure{Reason: render.ReasonArtifact, Message: err.Error()}
-	}
 	if err != nil {
 		return nil, err
 	}

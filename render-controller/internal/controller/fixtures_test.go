@@ -213,9 +213,18 @@ func ready(record *v1alpha1.Render) metav1.Condition {
 func isReady(record *v1alpha1.Render) bool { return ready(record).Status == metav1.ConditionTrue }
 
 func failedWith(reason string, parts ...string) func(*v1alpha1.Render) bool {
+	return says(metav1.ConditionFalse, reason, parts)
+}
+
+// waitsWith is for what goes away by itself.
+func waitsWith(reason string, parts ...string) func(*v1alpha1.Render) bool {
+	return says(metav1.ConditionUnknown, reason, parts)
+}
+
+func says(status metav1.ConditionStatus, reason string, parts []string) func(*v1alpha1.Render) bool {
 	return func(record *v1alpha1.Render) bool {
 		condition := ready(record)
-		return condition.Status == metav1.ConditionFalse && condition.Reason == reason &&
+		return condition.Status == status && condition.Reason == reason &&
 			!slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(condition.Message, part) })
 	}
 }

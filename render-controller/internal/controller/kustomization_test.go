@@ -330,7 +330,7 @@ func TestArtifacts(t *testing.T) {
 	publishRecipients(t)
 	w := newWorld(t)
 	ks := w.kustomization(nil)
-	w.render(ks, kustomization, failedWith("ArtifactFailed", "no artifact yet"))
+	w.render(ks, kustomization, waitsWith("ArtifactFailed", "no artifact yet"))
 
 	content := pack(t, map[string]string{"settings.yaml": configMap})
 	truncated := w.artifacts.put("main@sha1:1111", content[:len(content)/2])
@@ -398,7 +398,7 @@ func TestRecipients(t *testing.T) {
 
 	must(t, cluster.client.Delete(t.Context(), config))
 	other := w.kustomization(func(ks *kustomizev1.Kustomization) { ks.Name = "other" })
-	w.render(other, kustomization, failedWith("ArtifactFailed", "sync-controller", seal.RecipientsConfig))
+	w.render(other, kustomization, waitsWith("ArtifactFailed", "sync-controller", seal.RecipientsConfig))
 	setRecipients(t, recipient)
 	w.render(other, kustomization, isReady)
 }

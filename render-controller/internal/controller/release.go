@@ -152,7 +152,8 @@ func (r *releases) ensureChart(ctx context.Context, o *observation, hr *helmv2.H
 		return nil, err
 	}
 	if !belongs(have, hr) {
-		return nil, problemf(reasonSourceNotReady, "HelmChart '%s/%s' is there already and does not belong to this HelmRelease: delete or rename one of them",
+		return nil, problemf(reasonSourceNotReady,
+			"HelmChart '%s/%s' is there already and does not belong to this HelmRelease: delete or rename one of them",
 			have.Namespace, have.Name)
 	}
 	changed := have.DeepCopy()

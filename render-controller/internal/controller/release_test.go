@@ -68,7 +68,7 @@ func TestRendersARelease(t *testing.T) {
 	identities := publishRecipients(t)
 	w := newWorld(t)
 	hr := w.release(nil)
-	w.render(hr, helmRelease, failedWith("SourceNotReady", "HelmChart", hr.GetHelmChartName()))
+	w.render(hr, helmRelease, waitsWith("SourceNotReady", "HelmChart", hr.GetHelmChartName()))
 	made := w.packaged(hr, "1.0.0")
 	if spec := made.Spec; spec.Chart != "./web" || spec.SourceRef.Name != "app" || spec.Interval.Duration != time.Hour || spec.ReconcileStrategy != "ChartVersion" {
 		t.Errorf("the HelmChart asks for %+v", spec)

@@ -25,7 +25,7 @@ const maxFile = 32 << 20
 
 var (
 	errReadOnly = errors.New("the source artifact is read-only")
-	errOutside  = fmt.Errorf("%w: the path leads outside of the source artifact", fs.ErrNotExist)
+	errOutside  = errors.New("the path leads outside of the source artifact")
 )
 
 // fileSystem is kustomize's view of a tree and of the generated files over it. It reads only. Each content passes through

@@ -33,7 +33,7 @@ func isKustomization(name string) bool {
 func inspect(name string, content []byte) (*kustypes.Kustomization, error) {
 	var k kustypes.Kustomization
 	if err := k.Unmarshal(content); err != nil {
-		return nil, nil //nolint:nilerr // kustomize reports it, see the rules
+		return nil, nil // kustomize reports it, see the rules
 	}
 	if err := refuseHelm(name, &k); err != nil {
 		return nil, err

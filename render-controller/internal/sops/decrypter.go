@@ -226,7 +226,7 @@ func (d *Decrypter) whole(object *unstructured.Unstructured) error {
 func (d *Decrypter) values(object *unstructured.Unstructured, field string) (changed bool, err error) {
 	values, _, err := unstructured.NestedStringMap(object.Object, field)
 	if err != nil || len(values) == 0 {
-		return false, nil //nolint:nilerr // the API server says what is wrong with it
+		return false, nil // the API server says what is wrong with it
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		content := []byte(values[key])

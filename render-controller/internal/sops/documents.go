@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/getsops/sops/v3"
-	"gopkg.in/yaml.v3"
+	"go.yaml.in/yaml/v3"
 )
 
 // maxDocuments bounds how many documents one YAML file may have.
@@ -93,7 +93,7 @@ func blockOf(document []byte) ([]byte, error) {
 		} `yaml:"metadata"`
 	}
 	if err := yaml.Unmarshal(document, &head); err != nil {
-		return nil, nil //nolint:nilerr // not ours to judge: whoever reads the file does
+		return nil, nil // not ours to judge: whoever reads the file does
 	}
 	if head.Sops.Kind != yaml.MappingNode {
 		return nil, nil

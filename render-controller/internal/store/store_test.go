@@ -126,7 +126,7 @@ func TestHandler(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			response, err := http.DefaultClient.Do(request)
+			response, err := server.Client().Do(request)
 			if err != nil {
 				t.Fatal(err)
 			}

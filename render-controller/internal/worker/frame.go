@@ -34,7 +34,7 @@ func writeFrame(w io.Writer, k kind, body []byte) error {
 	}
 	header := make([]byte, headerSize, headerSize+len(body))
 	header[0] = byte(k)
-	binary.BigEndian.PutUint32(header[1:], uint32(len(body))) //nolint:gosec // not over MaxFrame
+	binary.BigEndian.PutUint32(header[1:], uint32(len(body)))
 	_, err := w.Write(append(header, body...))
 	return err
 }

@@ -22,7 +22,7 @@ type process struct {
 }
 
 func start(options *Options) (*process, error) {
-	command := exec.Command(options.Command[0], options.Command[1:]...) //nolint:gosec // this binary, see Options.Command
+	command := exec.CommandContext(context.Background(), options.Command[0], options.Command[1:]...) //nolint:gosec // this binary; it outlives a job
 	command.Env = append([]string{fmt.Sprintf("GOMEMLIMIT=%d", options.MemoryLimit/5*4)}, options.Env...)
 	command.SysProcAttr = dieWithParent()
 	in, err := command.StdinPipe()

@@ -86,7 +86,7 @@ func (r *Repo) Push(ref ...string) {
 
 func (r *Repo) run(dir string, args ...string) string {
 	r.t.Helper()
-	cmd := exec.CommandContext(r.t.Context(), "git", args...) //nolint:gosec // arguments come from the test
+	cmd := exec.CommandContext(r.t.Context(), "git", args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(),
 		"GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+os.DevNull,

@@ -36,7 +36,7 @@ func appliedSet(o *unstructured.Unstructured, manager string) []byte {
 	if entry == nil || entry.FieldsV1 == nil {
 		return nil
 	}
-	return entry.FieldsV1.Raw
+	return entry.FieldsV1.GetRawBytes()
 }
 
 // body returns the object without metadata and status.

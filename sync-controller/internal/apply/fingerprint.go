@@ -49,13 +49,14 @@ func canonical(fields *metav1.FieldsV1) []byte {
 	if fields == nil {
 		return nil
 	}
+	raw := fields.GetRawBytes()
 	var tree map[string]any
-	if err := json.Unmarshal(fields.Raw, &tree); err != nil {
-		return fields.Raw
+	if err := json.Unmarshal(raw, &tree); err != nil {
+		return raw
 	}
 	text, err := json.Marshal(tree)
 	if err != nil {
-		return fields.Raw
+		return raw
 	}
 	return text
 }

@@ -87,7 +87,7 @@ func (s *stack) released(hr *helmv2.HelmRelease, status metav1.ConditionStatus, 
 	})
 }
 
-// storage complains if Helm's record of that version does not have the status.
+// storageStatus complains if Helm's record of that version does not have the status.
 func (s *stack) storageStatus(name string, version int, status string) string {
 	secret := &corev1.Secret{}
 	key := s.name(fmt.Sprintf("sh.helm.release.v1.%s.v%d", name, version))
@@ -211,4 +211,32 @@ func TestHelmReleaseUnsupported(t *testing.T) {
 	s := newStack(t).start()
 	hr := s.helmRelease("app", func(hr *helmv2.HelmRelease) { hr.Spec.Test = &helmv2.Test{Enable: true} })
 	s.released(hr, "False", "InvalidSpec", "spec.test.enable")
+}
+
+// TestHelmReleaseRestart: a new process goes on with its own release, and a superseding content unlocks it first.
+func TestHelmReleaseRestart(t *testing.T) {
+	install := v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}
+	s := newStack(t).start()
+	hr := s.helmRelease("app")
+	s.release(hr, map[string]any{"a": 1}, install, s.deployment("web"))
+	s.released(hr, "Unknown", "Progressing", "health checks")
+	s.stop()
+	s.start()
+	s.rest(time.Second)
+	s.finish("web")
+	s.released(hr, "True", "InstallSucceeded", "app.v1")
+
+	hr = s.helmRelease("other")
+	s.release(hr, map[string]any{"a": 1}, install, s.deployment("slow"))
+	s.released(hr, "Unknown", "Progressing", "health checks")
+	s.release(hr, map[string]any{"a": 2}, install, s.configMap("one", "1"))
+	s.next("other", v1alpha1.ReleaseParameters{Revision: 2})
+	s.release(hr, map[string]any{"a": 2}, v1alpha1.ReleaseParameters{Revision: 2}, s.configMap("one", "1"))
+	s.released(hr, "True", "UpgradeSucceeded", "other.v2")
+	s.gone(&appsv1.Deployment{}, "slow")
+	for version, status := range map[int]string{1: "failed", 2: "deployed"} {
+		if complaint := s.storageStatus("other", version, status); complaint != "" {
+			t.Error(complaint)
+		}
+	}
 }

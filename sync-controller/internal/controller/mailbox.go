@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"maps"
 	"sync"
 	"time"
 
@@ -101,14 +100,6 @@ func (m *mailbox) found() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lost = false
-}
-
-// retain drops what is not about the given objects: labels copied to somebody else's object are not ours to correct.
-func (m *mailbox) retain(has func(inventory.ID) bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	maps.DeleteFunc(m.drifted, func(id inventory.ID, _ drift.Signal) bool { return !has(id) })
-	maps.DeleteFunc(m.health, func(id inventory.ID, _ bool) bool { return !has(id) })
 }
 
 // Times of a fight over an object.

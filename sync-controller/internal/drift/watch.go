@@ -72,7 +72,7 @@ func (w *Watcher) reflect(ctx context.Context, one *watch) {
 			return client.Watch(ctx, o)
 		},
 	}
-	log := w.options.Log.WithValues("kind", one.kind.GroupVersionKind.String())
+	log := w.options.Log.WithValues("kind", one.kind.String())
 	cache.NewReflectorWithOptions(
 		cache.ToListWatcherWithWatchListSemantics(source, w.options.Client),
 		&metav1.PartialObjectMetadata{}, one.store,

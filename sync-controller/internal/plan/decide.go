@@ -112,7 +112,7 @@ func handshake(s State) (Action, bool) {
 	if Matches(s.Render, s.Subject) {
 		return Action{}, false
 	}
-	return wait(s.Waiting, ReasonProgressing, fmt.Sprintf("waiting for render-controller to render generation %d", s.Subject.Generation)), true
+	return wait(s.Waiting, fmt.Sprintf("waiting for render-controller to render generation %d", s.Subject.Generation)), true
 }
 
 // Matches says whether a record speaks about the subject exactly as it was read, and says something. A nil record does
@@ -185,7 +185,7 @@ func release(s State) (Action, bool) {
 	case !r.Due || (s.Render.Release != nil && *s.Render.Release == r.Next):
 		return Action{}, false
 	}
-	a := wait(s.Attempt.Age, ReasonProgressing, fmt.Sprintf("waiting for render-controller to render release %d", r.Next.Revision))
+	a := wait(s.Attempt.Age, fmt.Sprintf("waiting for render-controller to render release %d", r.Next.Revision))
 	a.Step = AskRelease
 	return a, true
 }
@@ -204,7 +204,7 @@ func prune(s State) (Action, bool) {
 	case len(s.Lagging) == 0 || s.Attempt.SinceApplied >= PruneGate:
 		return Action{Step: Prune}, true
 	}
-	a := wait(s.Attempt.Age, ReasonProgressing, "waiting before pruning for the renderings of "+strings.Join(s.Lagging, ", "))
+	a := wait(s.Attempt.Age, "waiting before pruning for the renderings of "+strings.Join(s.Lagging, ", "))
 	a.BlockedBy = s.Lagging
 	a.After = sooner(a.After, PruneGate-s.Attempt.SinceApplied)
 	return a, true
@@ -230,7 +230,7 @@ func health(s State) (Action, bool) {
 			Message: fmt.Sprintf("health check failed: timeout after %s waiting for: %s", s.Subject.Timeout, s.Health.Message),
 		}, true
 	}
-	a := wait(s.Attempt.Age, ReasonProgressing, fmt.Sprintf("Running health checks for revision %s with a timeout of %s", s.Attempt.Goal.Revision, s.Subject.Timeout))
+	a := wait(s.Attempt.Age, fmt.Sprintf("Running health checks for revision %s with a timeout of %s", s.Attempt.Goal.Revision, s.Subject.Timeout))
 	a.After = sooner(a.After, sooner(left, HealthPoll))
 	return a, true
 }
@@ -241,8 +241,8 @@ func recovered(h *Health) bool {
 }
 
 // wait ends a pass; what lasts longer than [Patience] is worth a status write.
-func wait(age time.Duration, reason, message string) Action {
-	a := Action{Step: Wait, Reason: reason, Message: message, Progress: age >= Patience}
+func wait(age time.Duration, message string) Action {
+	a := Action{Step: Wait, Reason: ReasonProgressing, Message: message, Progress: age >= Patience}
 	if !a.Progress {
 		a.After = Patience - age
 	}

@@ -39,7 +39,7 @@ func (b *bounded) List(_ context.Context, options metav1.ListOptions) (*corev1.S
 	}
 	for i := range list.Items {
 		if err := checkRecord(list.Items[i].Data["release"]); err != nil {
-			return nil, fmt.Errorf("Secret %s/%s holds no Helm release (%w): delete it", list.Items[i].Namespace, list.Items[i].Name, err)
+			return nil, fmt.Errorf("secret %s/%s holds no Helm release (%w): delete it", list.Items[i].Namespace, list.Items[i].Name, err)
 		}
 	}
 	b.listed = len(list.Items)
