@@ -31,7 +31,7 @@ func startFollower(t *testing.T, there ...runtime.Object) (*follower, func(*unst
 	t.Helper()
 	client := fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
 		map[schema.GroupVersionResource]string{kustomizations: "KustomizationList"}, there...)
-	f, err := follow(t.Context(), client, kustomizations, namespace)
+	f, err := follow(t.Context(), client, kustomizations)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -131,7 +131,9 @@ func startController() error {
 	go func() { done <- mgr.Start(ctx) }()
 	cluster.stop = func() {
 		cancel()
-		<-done
+		if err := <-done; err != nil {
+			fmt.Fprintln(os.Stderr, "manager:", err)
+		}
 		release()
 	}
 	return nil

@@ -50,7 +50,7 @@ func text(t *testing.T, objects []Object) string {
 	t.Helper()
 	var all strings.Builder
 	for _, object := range objects {
-		document, err := yaml.Marshal(object.Unstructured.Object)
+		document, err := yaml.Marshal(object.Object)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,7 +21,7 @@ import (
 
 // Names in the controllers' namespace.
 const (
-	KeySecret        = "sluice-content-key"
+	KeySecret        = "sluice-content-key" //nolint:gosec // the name of a Secret, not its content
 	KeyName          = "key"
 	RecipientsConfig = "sluice-recipients"
 	RecipientsName   = "recipients"

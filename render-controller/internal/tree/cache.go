@@ -251,7 +251,7 @@ func (c *Cache) fetch(ctx context.Context, artifact Artifact) (*os.File, error) 
 func remove(path string) error {
 	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		if err == nil && d.IsDir() {
-			err = os.Chmod(name, 0o700)
+			err = os.Chmod(name, 0o700) //nolint:gosec // a folder has to be entered to be emptied
 		}
 		return err
 	})
