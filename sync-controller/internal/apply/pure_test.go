@@ -39,8 +39,8 @@ func TestFingerprint(t *testing.T) {
 	at := metav1.NewTime(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	live := func(change func(o *metav1.PartialObjectMetadata, ours *metav1.ManagedFieldsEntry)) *metav1.PartialObjectMetadata {
 		o := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{UID: "1", ResourceVersion: "1", ManagedFields: []metav1.ManagedFieldsEntry{
-			{Manager: "other", Operation: "Update", APIVersion: "v1", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:status":{}}`)}},
-			{Manager: "me", Operation: "Apply", APIVersion: "v1", Time: &at, FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:data":{"f:b":{},"f:a":{}}}`)}},
+			{Manager: "other", Operation: "Update", APIVersion: "v1", FieldsV1: metav1.NewFieldsV1(`{"f:status":{}}`)},
+			{Manager: "me", Operation: "Apply", APIVersion: "v1", Time: &at, FieldsV1: metav1.NewFieldsV1(`{"f:data":{"f:b":{},"f:a":{}}}`)},
 		}}}
 		if change != nil {
 			change(o, &o.ManagedFields[1])
@@ -56,7 +56,7 @@ func TestFingerprint(t *testing.T) {
 		"resource version": {"others write, too", func(o *metav1.PartialObjectMetadata, _ *metav1.ManagedFieldsEntry) { o.ResourceVersion = "2" }, true},
 		"other manager":    {"their fields are theirs", func(o *metav1.PartialObjectMetadata, _ *metav1.ManagedFieldsEntry) { o.ManagedFields[0].FieldsV1 = nil }, true},
 		"order": {"encoders order fields differently", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) {
-			e.FieldsV1.Raw = []byte(`{"f:data": {"f:a":{},"f:b":{}}}`)
+			e.FieldsV1.SetRawBytes([]byte(`{"f:data": {"f:a":{},"f:b":{}}}`))
 		}, true},
 		"time zone": {"a moment is a moment", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) {
 			e.Time = &metav1.Time{Time: at.In(time.FixedZone("x", 3600))}

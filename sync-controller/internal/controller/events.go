@@ -49,7 +49,7 @@ func (r *Reconciler) announceReady(s subject, last string) string {
 	if ready == nil || ready.Status == metav1.ConditionUnknown {
 		return ""
 	}
-	id := event.ID(s.object().GetUID(), ready.LastTransitionTime.Time, ready.Reason, s.revisions()["revision"])
+	id := event.ID(s.object().GetUID(), ready.LastTransitionTime.Time, ready.Reason, s.version())
 	if id == last {
 		return ""
 	}
@@ -57,6 +57,8 @@ func (r *Reconciler) announceReady(s subject, last string) string {
 	extra := map[string]string{}
 	if ready.Status == metav1.ConditionTrue {
 		severity = eventv1.EventSeverityInfo
+	}
+	if severity == eventv1.EventSeverityInfo && r.Kind.listsChanges {
 		extra[commitStatusKey] = commitStatusValue
 	}
 	r.announce(s, ready.LastTransitionTime.Time, severity, ready.Reason, ready.Message, r.metadataOf(s, extra))
@@ -66,7 +68,7 @@ func (r *Reconciler) announceReady(s subject, last string) string {
 func (r *Reconciler) announce(s subject, at time.Time, severity, reason, message string, metadata map[string]string) {
 	o := s.object()
 	host, _ := os.Hostname()
-	id := event.ID(o.GetUID(), at, reason, s.revisions()["revision"])
+	id := event.ID(o.GetUID(), at, reason, s.version())
 	r.Announcer.Announce(id, event.Event{
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: r.Kind.group + "/" + r.Kind.version, Kind: r.Kind.name, Namespace: o.GetNamespace(), Name: o.GetName(),

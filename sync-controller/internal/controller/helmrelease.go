@@ -236,6 +236,15 @@ func (h helmRelease) settled(v plan.Verdict, now time.Time) {
 // record does nothing: the history of a HelmRelease are the snapshots of its releases.
 func (h helmRelease) record(entry) {}
 
+// version tells releases of the same chart with other values apart.
+func (h helmRelease) version() string {
+	version := h.hr.Status.LastAttemptedRevision
+	if latest := h.hr.Status.History.Latest(); latest != nil {
+		version += "/" + latest.FullReleaseName()
+	}
+	return version
+}
+
 func (h helmRelease) revisions() map[string]string {
 	revisions := map[string]string{"revision": h.hr.Status.LastAttemptedRevision}
 	if latest := h.hr.Status.History.Latest(); latest != nil {

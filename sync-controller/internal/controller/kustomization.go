@@ -18,14 +18,15 @@ import (
 // kustomizations is the kind that users write most.
 func kustomizations() kind {
 	return kind{
-		name:      kustomizev1.KustomizationKind,
-		group:     kustomizev1.GroupVersion.Group,
-		version:   kustomizev1.GroupVersion.Version,
-		manager:   "kustomize-controller",
-		newObject: func() client.Object { return &kustomizev1.Kustomization{} },
-		newList:   func() client.ObjectList { return &kustomizev1.KustomizationList{} },
-		wrap:      wrapKustomization,
-		healthy:   true,
+		name:         kustomizev1.KustomizationKind,
+		group:        kustomizev1.GroupVersion.Group,
+		version:      kustomizev1.GroupVersion.Version,
+		manager:      "kustomize-controller",
+		newObject:    func() client.Object { return &kustomizev1.Kustomization{} },
+		newList:      func() client.ObjectList { return &kustomizev1.KustomizationList{} },
+		wrap:         wrapKustomization,
+		healthy:      true,
+		listsChanges: true,
 		items: func(list client.ObjectList) []client.Object {
 			var items []client.Object
 			if l, ok := list.(*kustomizev1.KustomizationList); ok {
@@ -143,6 +144,8 @@ func (k kustomization) record(e entry) {
 	}
 	k.ks.Status.History.Upsert(e.goal.Tag, e.at, e.took, e.outcome, metadata)
 }
+
+func (k kustomization) version() string { return k.revisions()["revision"] }
 
 func (k kustomization) revisions() map[string]string {
 	revision := k.ks.Status.LastAttemptedRevision

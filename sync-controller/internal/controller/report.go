@@ -168,8 +168,12 @@ func (p *pass) patchStatus(ctx context.Context) error {
 // tellOutcome sends events: to core/v1 when something changed or went wrong, to the bus for every new state or revision.
 func (p *pass) tellOutcome(before plan.Status, v plan.Verdict, ended bool) {
 	lines := p.mem.changes.Changed().Lines(maxEntries)
-	if ended && len(lines) > 0 {
+	switch {
+	case !ended || len(lines) == 0:
+	case p.Kind.listsChanges:
 		p.tell(corev1.EventTypeNormal, meta.ProgressingReason, joinLines(lines), p.now)
+	case v.Ready == metav1.ConditionTrue:
+		p.Recorder.AnnotatedEventf(p.subject.object(), p.metadata(nil), corev1.EventTypeNormal, v.Reason, "%s", v.Message)
 	}
 	after := p.subject.status()
 	news := before.Ready != after.Ready || before.Reason != after.Reason || before.ReadyGeneration != after.ReadyGeneration

@@ -24,6 +24,9 @@ type kind struct {
 	items func(client.ObjectList) []client.Object
 	// healthy says that the kind has a Healthy condition.
 	healthy bool
+	// listsChanges says what Flux's controller of the kind tells about an attempt that changed something: the objects, and
+	// its verdict only for the commit's status; otherwise the verdict alone.
+	listsChanges bool
 }
 
 // subject is a Kustomization or a HelmRelease in memory. Setters change the object only; report.go writes it.
@@ -62,8 +65,9 @@ type subject interface {
 	settled(v plan.Verdict, now time.Time)
 	// record adds a line to the history.
 	record(e entry)
-	// revisions are the keys of an event's metadata without their group.
+	// revisions are the keys of an event's metadata without their group; version is what makes the same state news.
 	revisions() map[string]string
+	version() string
 }
 
 // healthChecks is what a subject asks to be checked.
