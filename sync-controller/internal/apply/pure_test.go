@@ -62,14 +62,16 @@ func TestFingerprint(t *testing.T) {
 			e.Time = &metav1.Time{Time: at.In(time.FixedZone("x", 3600))}
 		}, true},
 		"field taken": {"somebody has changed a value", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) {
-			e.FieldsV1.Raw = []byte(`{"f:data":{"f:a":{}}}`)
+			e.FieldsV1.SetRawBytes([]byte(`{"f:data":{"f:a":{}}}`))
 		}, false},
 		"applied again": {"something else was applied", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) {
 			e.Time = &metav1.Time{Time: at.Add(time.Second)}
 		}, false},
 		"another object": {"it was recreated", func(o *metav1.PartialObjectMetadata, _ *metav1.ManagedFieldsEntry) { o.UID = "2" }, false},
 		"no stamp":       {"an entry without a time is another one", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) { e.Time = nil }, false},
-		"damaged":        {"what is no JSON is compared as it is", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) { e.FieldsV1.Raw = []byte(`{`) }, false},
+		"damaged": {"what is no JSON is compared as it is", func(_ *metav1.PartialObjectMetadata, e *metav1.ManagedFieldsEntry) {
+			e.FieldsV1.SetRawBytes([]byte(`{`))
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := Fingerprint(key, "me", live(c.change)); got == "" || got == base != c.same {

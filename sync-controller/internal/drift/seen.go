@@ -81,5 +81,5 @@ func count(fields *metav1.FieldsV1) int {
 	if fields == nil {
 		return 0
 	}
-	return bytes.Count(fields.Raw, []byte("{}"))
+	return bytes.Count(fields.GetRawBytes(), []byte("{}"))
 }

@@ -16,8 +16,8 @@ func live(name, fields string) *metav1.PartialObjectMetadata {
 		Labels:      map[string]string{"group/name": "apps", "group/namespace": "flux-system"},
 		Annotations: map[string]string{"long": "text"},
 		ManagedFields: []metav1.ManagedFieldsEntry{
-			{Manager: "me", Operation: "Apply", FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)}},
-			{Manager: "other", Operation: "Update", FieldsV1: &metav1.FieldsV1{Raw: []byte(`{"f:status":{}}`)}},
+			{Manager: "me", Operation: "Apply", FieldsV1: metav1.NewFieldsV1(fields)},
+			{Manager: "other", Operation: "Update", FieldsV1: metav1.NewFieldsV1(`{"f:status":{}}`)},
 		},
 	}}
 }
