@@ -5,6 +5,7 @@
 //
 //	$NS              a namespace of its own, there already
 //	$GIT             address below which its repositories are served; commit <folder> pushes to $GIT/<folder>.git
+//	$CHART           the folder of charts/sluice
 //	$COMMIT          the id of the latest commit
 //	$SINK            address that plays Slack (/services/T/B/X, /api/chat.postMessage), PagerDuty (/v2/…) and any webhook
 package story
@@ -63,6 +64,7 @@ func (s *Session) setup(ctx context.Context, env *testscript.Env) error {
 	env.Setenv("KUBECONFIG", s.World.Cluster.Kubeconfig())
 	env.Setenv("PATH", s.World.Cluster.Bin()+":"+env.Getenv("PATH"))
 	env.Setenv("GIT", strings.TrimSuffix(s.World.Git.URL(namespace), ".git"))
+	env.Setenv("CHART", s.World.Chart())
 	env.Setenv("SINK", s.World.Sink.URL())
 	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
 	for _, role := range []string{"AUTHOR", "COMMITTER"} {

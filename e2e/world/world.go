@@ -38,8 +38,8 @@ type World struct {
 	Git     *gitserver.Server
 	Sink    *sink.Server
 
-	dir  string
-	stop sync.Once
+	dir, chart string
+	stop       sync.Once
 }
 
 // Start starts everything. On an error, or when ctx ends, nothing of it is left running.
@@ -54,7 +54,7 @@ func Start(ctx context.Context, o Options) (*World, error) {
 	if o.Root, err = filepath.Abs(o.Root); err != nil {
 		return nil, fmt.Errorf("start world: %w", err)
 	}
-	w := &World{dir: dir}
+	w := &World{dir: dir, chart: filepath.Join(o.Root, "charts", "sluice")}
 	if err := w.start(ctx, o); err != nil {
 		w.Stop()
 		return nil, err
@@ -76,7 +76,7 @@ func (w *World) start(ctx context.Context, o Options) (err error) {
 	w.Stack, err = stack.Start(ctx, stack.Options{
 		Cluster: w.Cluster,
 		Dir:     filepath.Join(w.dir, "stack"),
-		Chart:   filepath.Join(o.Root, "charts", "sluice"),
+		Chart:   w.chart,
 		Bin:     filepath.Join(o.Root, "bin"),
 		Values:  o.Values,
 		Out:     o.Out,
@@ -86,6 +86,9 @@ func (w *World) start(ctx context.Context, o Options) (err error) {
 
 // Dir is the folder of Options.
 func (w *World) Dir() string { return w.dir }
+
+// Chart is the folder of the chart that is installed.
+func (w *World) Chart() string { return w.chart }
 
 // Stop stops everything, the controllers first. Further calls wait for the first.
 func (w *World) Stop() {
