@@ -20,13 +20,13 @@ stage() {
 }
 
 control_plane() {
-	go run ./e2e assets
-	KUBEBUILDER_ASSETS="$(go run ./e2e assets 2>/dev/null)"
+	go run ./e2e assets || return 1
+	KUBEBUILDER_ASSETS="$(go run ./e2e assets 2>/dev/null)" || return 1
 	export KUBEBUILDER_ASSETS
 }
 
 generated() {
-	make generate
+	make generate || return 1
 	if ! git diff --exit-code --stat -- charts/sluice/crds api; then
 		echo "generated files are stale: run make generate and commit what it changes" >&2
 		return 1
