@@ -1,0 +1,47 @@
+// Package controlplane gives the tests of a package one real API server, started by the first that asks for it. Names of
+// tests that ask begin with TestCluster. Only tests import it.
+package controlplane
+
+import (
+	"os"
+	"sync"
+	"testing"
+
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+)
+
+// Shared is the API server of one package's tests. The zero value is ready.
+type Shared struct {
+	once   sync.Once
+	env    *envtest.Environment
+	config *rest.Config
+	err    error
+}
+
+// Run runs the package's tests, stops what they started, and returns the exit code for TestMain.
+func (s *Shared) Run(m *testing.M) int {
+	code := m.Run()
+	if s.env != nil {
+		_ = s.env.Stop()
+	}
+	return code
+}
+
+// Config returns the administrator's client configuration, a copy for each test.
+func (s *Shared) Config(t *testing.T) *rest.Config {
+	t.Helper()
+	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
+		t.Fatal("KUBEBUILDER_ASSETS is not set: it has to name a folder with etcd and kube-apiserver (make assets prints one)")
+	}
+	s.once.Do(func() {
+		s.env = &envtest.Environment{}
+		s.config, s.err = s.env.Start()
+	})
+	if s.err != nil {
+		t.Fatalf("start the control plane: %v", s.err)
+	}
+	config := rest.CopyConfig(s.config)
+	config.QPS = -1
+	return config
+}
