@@ -205,6 +205,17 @@ func (h helmRelease) failure(outcome string) string {
 	return outcome
 }
 
+// refused: to Helm's users templates are part of the operation that they stop.
+func (h helmRelease) refused(reason string) string {
+	switch {
+	case reason != plan.ReasonBuildFailed:
+		return reason
+	case h.action() == helmv2.ReleaseActionInstall:
+		return helmv2.InstallFailedReason
+	}
+	return helmv2.UpgradeFailedReason
+}
+
 // attemptedAction is what the latest attempt did, or would have done.
 func (h helmRelease) attemptedAction() helmv2.ReleaseAction {
 	if action := h.hr.Status.LastAttemptedReleaseAction; action != "" {

@@ -145,6 +145,8 @@ func (k kustomization) record(e entry) {
 	k.ks.Status.History.Upsert(e.goal.Tag, e.at, e.took, e.outcome, metadata)
 }
 
+func (k kustomization) refused(reason string) string { return reason }
+
 func (k kustomization) version() string { return k.revisions()["revision"] }
 
 func (k kustomization) revisions() map[string]string {

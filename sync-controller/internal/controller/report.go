@@ -62,8 +62,11 @@ func (p *pass) fail(ctx context.Context, state plan.State, a plan.Action) error 
 		}
 		p.mem.record.Stalled = verdict.Stalled
 		p.mem.record.Reported, p.mem.record.Message = verdict.Reason, verdict.Message
-	} else if p.render != nil && p.render.Source.Revision != "" {
-		p.subject.attempted(plan.Goal{Revision: p.render.Source.Revision})
+	} else {
+		verdict.Reason = p.subject.refused(a.Reason)
+		if p.render != nil && p.render.Source.Revision != "" {
+			p.subject.attempted(plan.Goal{Revision: p.render.Source.Revision})
+		}
 	}
 	return p.report(ctx, state, verdict, a.BlockedBy, ended)
 }

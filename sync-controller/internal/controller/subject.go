@@ -59,6 +59,8 @@ type subject interface {
 	// given the outcome of an attempt.
 	success(goal plan.Goal) (reason, message string)
 	failure(outcome string) (reason string)
+	// refused is the reason of a Ready condition for what render-controller could not render.
+	refused(reason string) string
 	// exhausted says why a failed attempt is not retried; empty when it is.
 	exhausted(outcome string) string
 	// settled sets further conditions that follow from a verdict.
