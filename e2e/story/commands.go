@@ -197,8 +197,11 @@ func (s *Session) crash(ctx context.Context) command {
 			if p == nil {
 				ts.Fatalf("no workload %s", name)
 			}
+			s.processes.Lock()
 			p.Kill()
-			ts.Check(p.Restart(ctx))
+			err := p.Restart(ctx)
+			s.processes.Unlock()
+			ts.Check(err)
 		}
 	}
 }
@@ -210,7 +213,9 @@ func (s *Session) halt(ts *testscript.TestScript, _ bool, args []string) {
 		if p == nil {
 			ts.Fatalf("no workload %s", name)
 		}
+		s.processes.Lock()
 		p.Kill()
+		s.processes.Unlock()
 	}
 }
 
@@ -222,7 +227,10 @@ func (s *Session) resume(ctx context.Context) command {
 			if p == nil {
 				ts.Fatalf("no workload %s", name)
 			}
-			ts.Check(p.Restart(ctx))
+			s.processes.Lock()
+			err := p.Restart(ctx)
+			s.processes.Unlock()
+			ts.Check(err)
 		}
 	}
 }

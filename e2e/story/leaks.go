@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -103,14 +104,32 @@ func (s *Session) lookAtMetrics(ctx context.Context, look func(string, []byte)) 
 	return nil
 }
 
-func (s *Session) metrics(ctx context.Context, name string) ([]byte, error) {
+// metrics asks until it is answered: another story may be restarting the controller.
+func (s *Session) metrics(ctx context.Context, name string) (text []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		if text, err = s.scrape(ctx, name); err == nil {
+			return text, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("metrics of %s: %w", name, err)
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s *Session) scrape(ctx context.Context, name string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.World.Stack.MetricsAddress(name)+"/metrics", nil)
 	if err != nil {
 		return nil, err
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
-		return nil, fmt.Errorf("metrics of %s: %w", name, err)
+		return nil, err
 	}
 	defer response.Body.Close()
 	return io.ReadAll(io.LimitReader(response.Body, 16<<20))

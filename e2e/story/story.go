@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -34,6 +35,8 @@ type Session struct {
 	Out io.Writer
 
 	started atomic.Int32
+	// processes is held while a workload is killed or started: stories run side by side.
+	processes sync.Mutex
 }
 
 // Params are testscript's parameters for the given files.
