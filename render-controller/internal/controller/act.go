@@ -3,7 +3,6 @@ package controller
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 
 	"github.com/sluice-gitops/sluice/api/redact"
@@ -34,14 +33,21 @@ func (r *reconciler) act(ctx context.Context, o *observation, action plan.Action
 		return nil, r.options.Store.Remove(r.stored(o))
 	case plan.Fail:
 		return &outcome{problem: o.state.Problem}, nil
+	case plan.GiveWay:
+		r.memory.update(o.name, func(m *memo) { m.gaveWay = o.artifact.Digest })
+		return nil, errGaveWay
 	case plan.Keep:
-		known, _ := r.memory.get(o.name, o.state.Subject.UID, o.fingerprint)
+		known := r.memory.update(o.name, func(m *memo) { m.artifact = o.artifact.Digest })
 		return &outcome{rendering: plan.Good(&o.state), warnings: known.warnings}, nil
 	case plan.Render:
 		done, err := r.render(ctx, o)
 		var failed *render.Failure
 		if errors.As(err, &failed) {
 			return &outcome{problem: &plan.Problem{Reason: failed.Reason, Message: failed.Message}}, nil
+		}
+		var known *problem
+		if errors.As(err, &known) {
+			return &outcome{problem: &known.Problem}, nil
 		}
 		if errors.Is(err, seal.ErrNoRecipients) {
 			return &outcome{problem: &plan.Problem{Reason: render.ReasonArtifact, Message: seal.ErrNoRecipients.Error(), Waiting: true}}, nil
@@ -59,6 +65,7 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 		return nil, err
 	}
 	defer release()
+	r.options.Builds.WithLabelValues(r.observer.kind()).Inc()
 	result, err := r.options.Renderer.Render(ctx, &o.job, o.keys)
 	if err != nil {
 		return nil, err
@@ -73,35 +80,42 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 			return nil, err
 		}
 	}
-	r.memory.set(o.name, memo{
-		uid: o.state.Subject.UID, fingerprint: o.fingerprint, tag: string(tag), trace: result.Trace, warnings: result.Warnings,
+	r.memory.update(o.name, func(m *memo) {
+		*m = memo{
+			uid: o.state.Subject.UID, generation: o.state.Subject.Generation, settings: o.settings, artifact: o.artifact.Digest,
+			tag: string(tag), trace: result.Trace, warnings: result.Warnings,
+		}
 	})
 	return done, nil
 }
 
 // fetch brings the artifact to disk, and puts its path into the job.
 func (r *reconciler) fetch(ctx context.Context, o *observation) (release func(), err error) {
-	acquire := r.options.Trees.Acquire
 	if o.job.Helm != nil {
-		acquire = r.options.Trees.AcquireFile
-	}
-	unpacked, release, err := acquire(ctx, o.artifact)
-	if errors.Is(err, tree.ErrNotFound) {
-		return nil, err
-	}
-	if err != nil {
-		if ctx.Err() != nil {
-			return nil, err
+		file, release, err := r.acquire(ctx, o, r.options.Trees.AcquireFile)
+		if err == nil {
+			o.job.Helm.ChartPath = file.Path
 		}
-		return nil, &render.Failure{Reason: render.ReasonArtifact, Message: fmt.Sprintf(
-			"artifact of %s '%s/%s': %s", o.source.Kind, o.source.Namespace, o.source.Name, redact.Error(err))}
+		return release, err
 	}
-	if o.job.Helm != nil {
-		o.job.Helm.ChartPath = unpacked.Path
-	} else {
+	unpacked, release, err := r.acquire(ctx, o, r.options.Trees.Acquire)
+	if err == nil {
 		o.job.Tree = unpacked.Path
 	}
-	return release, nil
+	return release, err
+}
+
+// acquire has the artifact on disk until it is released. The error is a [*problem] when the user has to mend it, and wraps
+// [tree.ErrNotFound] when the source is about to say where the artifact is now.
+func (r *reconciler) acquire(ctx context.Context, o *observation,
+	from func(context.Context, tree.Artifact) (*tree.Tree, func(), error),
+) (*tree.Tree, func(), error) {
+	held, release, err := from(ctx, o.artifact)
+	if err == nil || ctx.Err() != nil || errors.Is(err, tree.ErrNotFound) {
+		return held, release, err
+	}
+	return nil, nil, problemf(render.ReasonArtifact,
+		"artifact of %s '%s/%s': %s", o.source.Kind, o.source.Namespace, o.source.Name, redact.Error(err))
 }
 
 // tag says which content it is: by the inputs of a release, by the objects otherwise.

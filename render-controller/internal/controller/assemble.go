@@ -49,8 +49,13 @@ func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, workerC
 		release()
 		return nil, fmt.Errorf("live client: %w", err)
 	}
+	builds, err := countBuilds()
+	if err != nil {
+		release()
+		return nil, err
+	}
 	err = Setup(ctx, mgr, &Options{
-		Trees: trees, Renderer: &render.Renderer{Pool: pool}, Store: files, Outbox: outbox,
+		Trees: trees, Renderer: &render.Renderer{Pool: pool}, Store: files, Outbox: outbox, Builds: builds,
 		Seals:      &seal.Store{Client: live, Namespace: cfg.Namespace, Clock: clock.RealClock{}},
 		Access:     access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
 		Advertised: cfg.StorageAdvAddr, Namespace: cfg.Namespace, WarnOnMAC: cfg.WarnOnMAC,

@@ -37,16 +37,9 @@ func (*kustomizations) groupVersion() string { return kustomizev1.GroupVersion.S
 
 func (*kustomizations) newSubject() client.Object { return &kustomizev1.Kustomization{} }
 
-func (k *kustomizations) observe(ctx context.Context, o *observation) error {
+// inputs reads what the spec says and refers to.
+func (k *kustomizations) inputs(ctx context.Context, o *observation) error {
 	ks := o.subject.(*kustomizev1.Kustomization)
-	o.state.Suspended = ks.Spec.Suspend
-	o.interval, o.retryInterval = ks.Spec.Interval.Duration, ks.GetRetryInterval()
-	if ks.Spec.Suspend {
-		return nil
-	}
-	if err := k.observeSource(ctx, o, ks); err != nil {
-		return err
-	}
 	in := &kustomize.Input{
 		Path: ks.Spec.Path, TargetNamespace: ks.Spec.TargetNamespace,
 		NamePrefix: ks.Spec.NamePrefix, NameSuffix: ks.Spec.NameSuffix,
@@ -66,7 +59,14 @@ func (k *kustomizations) observe(ctx context.Context, o *observation) error {
 	return k.observeKeys(ctx, o, ks)
 }
 
-func (k *kustomizations) observeSource(ctx context.Context, o *observation, ks *kustomizev1.Kustomization) error {
+// source reads the GitRepository.
+func (k *kustomizations) source(ctx context.Context, o *observation) error {
+	ks := o.subject.(*kustomizev1.Kustomization)
+	o.state.Suspended = ks.Spec.Suspend
+	o.interval, o.retryInterval = ks.Spec.Interval.Duration, ks.GetRetryInterval()
+	if ks.Spec.Suspend {
+		return nil
+	}
 	ref := ks.Spec.SourceRef
 	o.source = v1alpha1.Source{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
 	if ref.Namespace == "" {

@@ -17,20 +17,29 @@ type memory struct {
 }
 
 type memo struct {
-	uid         types.UID
-	fingerprint [sha256.Size]byte
-	tag         string
-	warnings    []string
-	// trace is what the build read from its tree.
-	trace []trace.Entry
+	uid        types.UID
+	generation int64
+	// settings is the fingerprint of all inputs but the artifact, which is known by its digest.
+	settings [sha256.Size]byte
+	artifact string
+	// tag and warnings are what the rendering gave; trace is what it asked its tree.
+	tag      string
+	warnings []string
+	trace    []trace.Entry
+	// gaveWay is the digest of the artifact for which the subject has let others go first.
+	gaveWay string
 }
 
 func newMemory() *memory { return &memory{subjects: map[types.NamespacedName]memo{}} }
 
-func (m *memory) set(name types.NamespacedName, latest memo) {
+// update changes what is known of a subject, and returns it.
+func (m *memory) update(name types.NamespacedName, change func(*memo)) memo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	latest := m.subjects[name]
+	change(&latest)
 	m.subjects[name] = latest
+	return latest
 }
 
 func (m *memory) forget(name types.NamespacedName) {
@@ -39,10 +48,12 @@ func (m *memory) forget(name types.NamespacedName) {
 	delete(m.subjects, name)
 }
 
-// get returns what is known of a subject when it was made from the very same inputs.
-func (m *memory) get(name types.NamespacedName, uid types.UID, fingerprint [sha256.Size]byte) (memo, bool) {
+// get returns what is known of a subject; nothing of another of the same name before it.
+func (m *memory) get(name types.NamespacedName, uid types.UID) memo {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	known := m.subjects[name]
-	return known, known.tag != "" && known.uid == uid && known.fingerprint == fingerprint
+	if known := m.subjects[name]; known.uid == uid {
+		return known
+	}
+	return memo{}
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
 	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
 	"github.com/sluice-gitops/sluice/render-controller/internal/store"
+	"github.com/sluice-gitops/sluice/render-controller/internal/trace"
 	"github.com/sluice-gitops/sluice/render-controller/internal/tree"
 )
 
@@ -30,8 +31,6 @@ type observation struct {
 	name    types.NamespacedName
 	subject client.Object
 	state   plan.State
-	// live is set when the source has to be read from the API server.
-	live bool
 	// source as it was read.
 	source   v1alpha1.Source
 	artifact tree.Artifact
@@ -40,8 +39,8 @@ type observation struct {
 	keys render.Keys
 	// inputs name the versions of what was read besides: Kind/namespace/name, UID and resource version.
 	inputs []string
-	// fingerprint says "same inputs?". It may be a hash of secret values: it never leaves memory.
-	fingerprint [sha256.Size]byte
+	// settings says "same inputs, but for the artifact?". It may be a hash of secret values: it never leaves memory.
+	settings [sha256.Size]byte
 	// interval and retryInterval are the subject's.
 	interval, retryInterval time.Duration
 }
@@ -79,17 +78,19 @@ func (r *reconciler) observe(ctx context.Context, name types.NamespacedName) (*o
 	if o.state.Record, err = r.record(ctx, name); err != nil || o.state.Deleting {
 		return o, err
 	}
-	o.live = plan.ReadLive(o.state.Subject, o.state.Record)
-	err = r.observer.observe(ctx, o)
-	var known *problem
-	if errors.As(err, &known) {
-		o.state.Problem = &known.Problem
-		return o, nil
+	o.state.Asked = plan.ReadLive(o.state.Subject, o.state.Record)
+	for _, step := range []func(context.Context, *observation) error{r.observer.source, r.replay, r.observer.inputs, r.recall} {
+		err := step(ctx, o)
+		var known *problem
+		if errors.As(err, &known) {
+			o.state.Problem = &known.Problem
+			return o, nil
+		}
+		if err != nil || o.state.Suspended || plan.Decide(&o.state) == plan.GiveWay {
+			return o, err
+		}
 	}
-	if err != nil || o.state.Suspended {
-		return o, err
-	}
-	return o, r.recall(ctx, o)
+	return o, nil
 }
 
 // record reads a subject's Render; nil when there is none.
@@ -103,17 +104,32 @@ func (r *reconciler) record(ctx context.Context, subject types.NamespacedName) (
 	return record, err
 }
 
-// sum computes the fingerprint of all inputs.
+// sum computes the fingerprint of all inputs but the artifact.
 func (o *observation) sum() error {
 	raw, err := json.Marshal(struct {
 		Job    render.Job
-		Digest string
 		Inputs []string
-	}{o.job, o.artifact.Digest, o.inputs})
+	}{o.job, o.inputs})
 	if err != nil {
 		return fmt.Errorf("write job: %w", err)
 	}
-	o.fingerprint = sha256.Sum256(raw)
+	o.settings = sha256.Sum256(raw)
+	return nil
+}
+
+// replay asks a new artifact what the last rendering asked the one before it.
+func (r *reconciler) replay(ctx context.Context, o *observation) error {
+	known := r.memory.get(o.name, o.state.Subject.UID)
+	if o.state.Suspended || len(known.trace) == 0 || known.artifact == o.artifact.Digest || known.generation != o.state.Subject.Generation {
+		return nil
+	}
+	unpacked, release, err := r.acquire(ctx, o, r.options.Trees.Acquire)
+	if err != nil {
+		return err
+	}
+	defer release()
+	o.state.Replayed = trace.Stands(known.trace, unpacked.Manifest.Answer)
+	o.state.GaveWay = known.gaveWay == o.artifact.Digest
 	return nil
 }
 
@@ -122,7 +138,8 @@ func (r *reconciler) recall(ctx context.Context, o *observation) error {
 	if err := o.sum(); err != nil {
 		return err
 	}
-	if known, same := r.memory.get(o.name, o.state.Subject.UID, o.fingerprint); same {
+	known := r.memory.get(o.name, o.state.Subject.UID)
+	if known.settings == o.settings && (known.artifact == o.artifact.Digest || o.state.Replayed) {
 		o.state.Known = known.tag
 	}
 	if good := plan.Good(&o.state); good != nil {
@@ -142,7 +159,7 @@ func (r *reconciler) stored(o *observation) store.Subject {
 
 // reader reads from a cache, or live when the observation asks for it.
 func (o *observation) reader(cached, live client.Reader) client.Reader {
-	if o.live {
+	if o.state.Asked {
 		return live
 	}
 	return cached

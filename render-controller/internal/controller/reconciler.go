@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/jitter"
+	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -28,6 +30,8 @@ type Options struct {
 	Store    *store.Store
 	Access   access.Checker
 	Outbox   *bus.Outbox
+	// Builds counts the renderings that were built, by kind: what a commit did not change is not built.
+	Builds *prometheus.CounterVec
 	// Advertised is the host, or the URL, at which the store is served.
 	Advertised string
 	// Namespace the controllers run in.
@@ -45,9 +49,11 @@ type observer interface {
 	kind() string
 	groupVersion() string
 	newSubject() client.Object
-	// observe completes an observation whose subject, record and state are there. What stands in the way of a rendering is
-	// a problem in its state; an error is one that trying again may mend.
-	observe(ctx context.Context, o *observation) error
+	// source adds where the artifact is to an observation whose subject, record and state are there; inputs adds
+	// everything else that a rendering depends on. An error that is a [*problem] stands in the way of a rendering; any
+	// other is one that trying again may mend.
+	source(ctx context.Context, o *observation) error
+	inputs(ctx context.Context, o *observation) error
 }
 
 // reconciler renders the subjects of one kind.
@@ -60,32 +66,49 @@ type reconciler struct {
 
 // Reconcile does one attempt for one subject.
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
-	o, err := r.observe(ctx, request.NamespacedName)
+	wait, err := r.attempt(ctx, request.NamespacedName)
+	switch {
+	case errors.Is(err, tree.ErrNotFound):
+		return again(r.options.RetryArtifact, ownTurn), nil // the source is about to say where it is now
+	case errors.Is(err, errGaveWay):
+		return again(time.Millisecond, lastTurn), nil
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
+		return again(conflictDelay, ownTurn), nil // the cache is behind our own last write
+	}
+	return jitter.JitteredRequeueInterval(again(wait, ownTurn)), err
+}
+
+// attempt observes, decides, acts and reports. It returns when to look at the subject again: never for zero.
+func (r *reconciler) attempt(ctx context.Context, name types.NamespacedName) (time.Duration, error) {
+	o, err := r.observe(ctx, name)
 	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("observe: %w", err)
+		return 0, fmt.Errorf("observe: %w", err)
 	}
 	done, err := r.act(ctx, o, plan.Decide(&o.state))
-	if errors.Is(err, tree.ErrNotFound) {
-		return ctrl.Result{RequeueAfter: r.options.RetryArtifact}, nil // the source is about to say where it is now
+	if err != nil || done == nil {
+		return 0, err
 	}
-	if err != nil {
-		return ctrl.Result{}, err
+	if err := r.report(ctx, o, done); err != nil {
+		return 0, fmt.Errorf("write Render: %w", err)
 	}
-	if done == nil {
-		return ctrl.Result{}, nil
-	}
-	err = r.report(ctx, o, done)
-	if apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
-		return ctrl.Result{RequeueAfter: conflictDelay}, nil // the cache is behind our own last write
-	}
-	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("write Render: %w", err)
-	}
-	wait := o.interval
 	if done.problem != nil {
-		wait = o.retryInterval
+		return o.retryInterval, nil
 	}
-	return jitter.JitteredRequeueInterval(ctrl.Result{RequeueAfter: wait}), nil
+	return o.interval, nil
+}
+
+// errGaveWay ends an attempt that lets other subjects go first.
+var errGaveWay = errors.New("gave way")
+
+// Priorities in the queue. What is listed at start has -100.
+const (
+	ownTurn  = 0
+	lastTurn = -10
+)
+
+// again puts a subject back into the queue, in its turn: the queue would otherwise keep the turn that the subject had.
+func again(after time.Duration, turn int) ctrl.Result {
+	return ctrl.Result{RequeueAfter: after, Priority: &turn}
 }
 
 // conflictDelay is how long to wait for the cache.

@@ -42,16 +42,9 @@ func (*releases) groupVersion() string { return helmv2.GroupVersion.String() }
 
 func (*releases) newSubject() client.Object { return &helmv2.HelmRelease{} }
 
-func (r *releases) observe(ctx context.Context, o *observation) error {
+// inputs reads what the spec says, and which release sync-controller asks for.
+func (r *releases) inputs(ctx context.Context, o *observation) error {
 	hr := o.subject.(*helmv2.HelmRelease)
-	o.state.Suspended = hr.Spec.Suspend
-	o.interval, o.retryInterval = hr.Spec.Interval.Duration, hr.Spec.Interval.Duration
-	if hr.Spec.Suspend {
-		return nil
-	}
-	if err := r.observeChart(ctx, o, hr); err != nil {
-		return err
-	}
 	if field := unserved(hr); field != "" {
 		return problemf(render.ReasonBuild, "%s is not served yet: without it the release would not be what it asks for", field)
 	}
@@ -92,8 +85,14 @@ func unserved(hr *helmv2.HelmRelease) string {
 	}
 }
 
-// observeChart has the release's chart packaged, and reads where it is.
-func (r *releases) observeChart(ctx context.Context, o *observation, hr *helmv2.HelmRelease) error {
+// source has the release's chart packaged, and reads where it is.
+func (r *releases) source(ctx context.Context, o *observation) error {
+	hr := o.subject.(*helmv2.HelmRelease)
+	o.state.Suspended = hr.Spec.Suspend
+	o.interval, o.retryInterval = hr.Spec.Interval.Duration, hr.Spec.Interval.Duration
+	if hr.Spec.Suspend {
+		return nil
+	}
 	o.source = v1alpha1.Source{Kind: sourcev1.HelmChartKind, Namespace: hr.Namespace, Name: hr.GetHelmChartName()}
 	if hr.HasChartRef() || !hr.HasChartTemplate() {
 		return problemf(render.ReasonArtifact, "spec.chartRef is not served yet; use spec.chart with a GitRepository")

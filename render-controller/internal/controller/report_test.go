@@ -99,23 +99,25 @@ func TestRecordFor(t *testing.T) {
 func TestMemory(t *testing.T) {
 	m := newMemory()
 	name := types.NamespacedName{Namespace: "apps", Name: "web"}
-	m.set(name, memo{uid: "1", fingerprint: [32]byte{1}, tag: "t"})
+	m.update(name, func(latest *memo) { *latest = memo{uid: "1", tag: "t"} })
+	if got := m.update(name, func(latest *memo) { latest.gaveWay = "d" }); got.tag != "t" || got.gaveWay != "d" {
+		t.Errorf("an update of one field gave %+v", got)
+	}
 	for reason, c := range map[string]struct {
-		uid         types.UID
-		fingerprint byte
-		want        bool
-	}{"the same": {"1", 1, true}, "another subject": {"2", 1, false}, "other inputs": {"1", 2, false}} {
-		if _, got := m.get(name, c.uid, [32]byte{c.fingerprint}); got != c.want {
-			t.Errorf("%s: %v, want %v", reason, got, c.want)
+		uid  types.UID
+		want string
+	}{"the same": {"1", "t"}, "another subject": {"2", ""}} {
+		if got := m.get(name, c.uid); got.tag != c.want {
+			t.Errorf("%s: %q, want %q", reason, got.tag, c.want)
 		}
 	}
 	m.forget(name)
-	if _, known := m.get(name, "1", [32]byte{1}); known {
+	if m.get(name, "1").tag != "" {
 		t.Error("it was not forgotten")
 	}
 }
 
-func TestFingerprintsDiffer(t *testing.T) {
+func TestSettingsDiffer(t *testing.T) {
 	one, two := &observation{}, &observation{}
 	one.job.Kustomize, two.job.Kustomize = &kustomize.Input{Path: "a"}, &kustomize.Input{Path: "b"}
 	for _, o := range []*observation{one, two} {
@@ -123,7 +125,7 @@ func TestFingerprintsDiffer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if one.fingerprint == two.fingerprint {
+	if one.settings == two.settings {
 		t.Error("two paths have one fingerprint")
 	}
 }

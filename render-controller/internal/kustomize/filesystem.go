@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
@@ -83,14 +84,17 @@ func (f *fileSystem) read(inside string) ([]byte, error) {
 		return content, nil
 	}
 	content, err := f.readTree(inside)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case err == nil:
+		f.recorder.Record(trace.CallRead, inside, trace.Content(content))
+	case errors.Is(err, fs.ErrNotExist):
 		f.recorder.Record(trace.CallRead, inside, trace.Absent)
+	case errors.Is(err, syscall.EISDIR):
+		f.recorder.Record(trace.CallRead, inside, trace.Directory)
+	default:
+		f.recorder.Spoil()
 	}
-	if err != nil {
-		return nil, err
-	}
-	f.recorder.Record(trace.CallRead, inside, trace.Content(content))
-	return content, nil
+	return content, err
 }
 
 func (f *fileSystem) readTree(inside string) ([]byte, error) {
@@ -115,7 +119,7 @@ func (f *fileSystem) stat(inside string) string {
 		return trace.File
 	}
 	answer := trace.Absent
-	if info, err := f.root.Lstat(filepath.FromSlash(inside)); err == nil {
+	if info, err := f.lstat(inside); err == nil {
 		switch {
 		case info.IsDir():
 			answer = trace.Directory
@@ -123,8 +127,23 @@ func (f *fileSystem) stat(inside string) string {
 			answer = trace.File
 		}
 	}
-	f.recorder.Record(trace.CallStat, inside, answer)
 	return answer
+}
+
+// lstat asks the tree what a path is.
+func (f *fileSystem) lstat(inside string) (fs.FileInfo, error) {
+	info, err := f.root.Lstat(filepath.FromSlash(inside))
+	switch {
+	case err != nil:
+		f.recorder.Record(trace.CallStat, inside, trace.Absent)
+	case info.IsDir():
+		f.recorder.Record(trace.CallStat, inside, trace.Directory)
+	case info.Mode().IsRegular():
+		f.recorder.Record(trace.CallStat, inside, trace.File)
+	default:
+		f.recorder.Spoil()
+	}
+	return info, err
 }
 
 // IsDir says whether the path is a directory.
@@ -145,16 +164,11 @@ func (f *fileSystem) ReadDir(name string) ([]string, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "list", Path: name, Err: err}
 	}
-	dir, err := f.root.Open(filepath.FromSlash(inside))
+	names, err := f.list(inside)
 	if err != nil {
+		f.recorder.Spoil()
 		return nil, err
 	}
-	defer func() { _ = dir.Close() }()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(names)
 	f.recorder.Record(trace.CallList, inside, trace.Listing(names))
 	for generated := range f.overlay {
 		if path.Dir(generated) == inside && !slices.Contains(names, path.Base(generated)) {
@@ -163,6 +177,18 @@ func (f *fileSystem) ReadDir(name string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// list returns the sorted names in a directory of the tree.
+func (f *fileSystem) list(inside string) ([]string, error) {
+	dir, err := f.root.Open(filepath.FromSlash(inside))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = dir.Close() }()
+	names, err := dir.Readdirnames(-1)
+	slices.Sort(names)
+	return names, err
 }
 
 // CleanedAbs splits an existing path into a directory and a file name.
@@ -214,7 +240,7 @@ func (f *fileSystem) Walk(name string, visit filepath.WalkFunc) error {
 }
 
 func (f *fileSystem) walk(inside string, visit filepath.WalkFunc) error {
-	info, err := f.root.Lstat(filepath.FromSlash(inside))
+	info, err := f.lstat(inside)
 	if err != nil {
 		return visit(mounted(inside), nil, err)
 	}

@@ -30,6 +30,13 @@ type State struct {
 	Record *v1alpha1.Render
 	// Subject as it was read now.
 	Subject v1alpha1.Subject
+	// Asked is set when somebody waits for this very attempt (see [ReadLive]).
+	Asked bool
+	// Replayed is set when the source has another artifact than at the last rendering, and that one answers all that the
+	// rendering asked as the one before it did.
+	Replayed bool
+	// GaveWay is set when the subject has let others go first since the source moved.
+	GaveWay bool
 	// Known is the tag of the content that the very same inputs gave before; empty when that is not known.
 	Known string
 	// Sealed tells of the file that the record names.
@@ -54,6 +61,8 @@ const (
 	Nothing Action = iota
 	// Forget drops what is kept about a subject that is gone.
 	Forget
+	// GiveWay comes back later: a subject whose content most likely stands lets those go first whose content changed.
+	GiveWay
 	// Fail reports the problem. The last good rendering stays.
 	Fail
 	// Keep reports that the rendering in the record stands.
@@ -63,7 +72,7 @@ const (
 )
 
 func (a Action) String() string {
-	return [...]string{"nothing", "forget", "fail", "keep", "render"}[a]
+	return [...]string{"nothing", "forget", "give way", "fail", "keep", "render"}[a]
 }
 
 // Decide returns what to do.
@@ -73,6 +82,8 @@ func Decide(s *State) Action {
 		return Forget
 	case s.Deleting, s.Suspended:
 		return Nothing
+	case s.Replayed && !s.GaveWay && !s.Asked:
+		return GiveWay
 	case s.Problem != nil:
 		return Fail
 	case s.Known != "" && !MustSeal(s, s.Known):

@@ -1,5 +1,5 @@
-// Package trace records what a build asked its file system, and what it was told. Replayed against the manifest of
-// another tree, the record decides whether the build would be told the same again, and its content therefore stands.
+// Package trace records what a build asked its file system, and what it was told. Held against the manifest of another
+// tree ([Stands]), the record decides whether the build would be told the same again, and its content therefore stands.
 package trace
 
 import (
@@ -22,7 +22,7 @@ const (
 	File      = "file"
 )
 
-// maxEntries bounds one trace. A build that asks more is not memoised by its trace.
+// maxEntries bounds one trace. A build that asks more is not memoised by it.
 const maxEntries = 100_000
 
 // Entry is one question and its answer.
@@ -35,12 +35,22 @@ type Entry struct {
 	Answer string `json:"answer"`
 }
 
+// Stands says whether the build would be told the same again by a tree whose answers those are. No entries decide nothing.
+func Stands(entries []Entry, answer func(call, path string) string) bool {
+	for _, entry := range entries {
+		if answer(entry.Call, entry.Path) != entry.Answer {
+			return false
+		}
+	}
+	return len(entries) > 0
+}
+
 // Recorder collects the entries of one build, each once, in the order of asking. The zero value is ready. It is for one
 // goroutine.
 type Recorder struct {
-	entries  []Entry
-	seen     map[Entry]struct{}
-	overflow bool
+	entries []Entry
+	seen    map[Entry]struct{}
+	spoiled bool
 }
 
 // Record takes down an answer.
@@ -50,7 +60,7 @@ func (r *Recorder) Record(call, path, answer string) {
 		return
 	}
 	if len(r.entries) >= maxEntries {
-		r.overflow = true
+		r.Spoil()
 		return
 	}
 	if r.seen == nil {
@@ -60,9 +70,12 @@ func (r *Recorder) Record(call, path, answer string) {
 	r.entries = append(r.entries, entry)
 }
 
-// Entries returns what was recorded; nil when it was too much to be of use.
+// Spoil says that the build was told something that no entry can hold: it has no trace then.
+func (r *Recorder) Spoil() { r.spoiled = true }
+
+// Entries returns what was recorded; nil when the build has no trace.
 func (r *Recorder) Entries() []Entry {
-	if r.overflow {
+	if r.spoiled {
 		return nil
 	}
 	return r.entries

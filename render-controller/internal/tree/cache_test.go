@@ -114,7 +114,9 @@ func TestAcquireUnpacksOncePerDigest(t *testing.T) {
 	}
 	defer release()
 	want := Manifest{
-		".": {Kind: Directory, Mode: 0o500}, "apps": {Kind: Directory, Mode: 0o500}, "empty": {Kind: Directory, Mode: 0o500},
+		".":           {Kind: Directory, Mode: 0o500, Digest: digestOf([]byte("apps\x00empty\x00run.sh"))},
+		"apps":        {Kind: Directory, Mode: 0o500, Digest: digestOf([]byte("a.yaml"))},
+		"empty":       {Kind: Directory, Mode: 0o500, Digest: digestOf(nil)},
 		"apps/a.yaml": {Kind: File, Mode: 0o400, Digest: digestOf([]byte("a: 1")), Size: 4},
 		"run.sh":      {Kind: File, Mode: 0o500, Digest: digestOf([]byte("#!/bin/sh")), Size: 9},
 	}

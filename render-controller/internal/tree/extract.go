@@ -42,6 +42,7 @@ func extract(archive io.Reader, root *os.Root, limits Limits) (Manifest, int64, 
 			return nil, 0, err
 		}
 	}
+	manifest.list()
 	return manifest, used.bytes, protect(root, manifest)
 }
 

@@ -3,6 +3,9 @@ package tree
 import (
 	"io/fs"
 	"path"
+	"slices"
+
+	"github.com/sluice-gitops/sluice/render-controller/internal/trace"
 )
 
 // Kind is what a path in a tree is.
@@ -19,7 +22,7 @@ type Entry struct {
 	Kind Kind `json:"kind"`
 	// Mode holds the permission bits on disk.
 	Mode fs.FileMode `json:"mode"`
-	// Digest of a file's content, sha256:<hex>; empty for a directory.
+	// Digest of a file's content, or of the names in a directory: sha256:<hex>.
 	Digest string `json:"digest,omitempty"`
 	// Size of a file in bytes.
 	Size int64 `json:"size,omitempty"`
@@ -39,5 +42,39 @@ func (m Manifest) addParents(name string) {
 		if dir == "." {
 			return
 		}
+	}
+}
+
+// list enters the digests of all directories.
+func (m Manifest) list() {
+	names := map[string][]string{}
+	for name, entry := range m {
+		if entry.Kind == Directory && names[name] == nil {
+			names[name] = []string{}
+		}
+		if name != "." {
+			names[path.Dir(name)] = append(names[path.Dir(name)], path.Base(name))
+		}
+	}
+	for dir, inside := range names {
+		slices.Sort(inside)
+		entry := m[dir]
+		entry.Digest = trace.Listing(inside)
+		m[dir] = entry
+	}
+}
+
+// Answer is what a build is told that asks the tree, in the words of package trace.
+func (m Manifest) Answer(call, name string) string {
+	entry, known := m[name]
+	switch {
+	case !known:
+		return trace.Absent
+	case call == trace.CallList && entry.Kind == Directory, call == trace.CallRead && entry.Kind == File:
+		return entry.Digest
+	case entry.Kind == Directory:
+		return trace.Directory
+	default:
+		return trace.File
 	}
 }
