@@ -26,7 +26,8 @@ import (
 // Assemble opens what the reconcilers work with, and adds it all to the manager. The caller calls release when the manager
 // has stopped.
 func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, workerCommand []string) (release func(), err error) {
-	trees, err := tree.Open(tree.Options{Dir: filepath.Join(cfg.StoragePath, "trees")})
+	folder := filepath.Join(cfg.StoragePath, "trees")
+	trees, err := tree.Open(tree.Options{Dir: folder})
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,8 @@ func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, workerC
 		return nil, err
 	}
 	pool := worker.NewPool(worker.Options{
-		Command: workerCommand, Size: cfg.Concurrent, Deadline: cfg.BuildTimeout, MemoryLimit: cfg.BuildMemory,
+		Command: workerCommand, Folder: folder, Size: cfg.Concurrent, Deadline: cfg.BuildTimeout, MemoryLimit: cfg.BuildMemory,
+		Confined: func(c worker.Confinement) { mgr.GetLogger().Info("workers are confined", "by", c.String()) },
 	})
 	release = func() { pool.Close(); _ = files.Close() }
 	outbox, closeBus, err := openOutbox(ctx, mgr, cfg)

@@ -9,6 +9,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	_ "time/tzdata" // templates name time zones, and a worker reads no file of the system
 
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chartutil"

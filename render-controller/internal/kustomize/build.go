@@ -3,7 +3,6 @@ package kustomize
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path"
 	"strings"
 
@@ -37,9 +36,9 @@ type build struct {
 
 // Build makes the objects of a subject from the tree. An error is a [*Failure] when the user can mend it. Nothing that was
 // decrypted is ever in an error. A build is not interrupted: its process is, when it takes too long.
-func Build(root *os.Root, in *Input, decrypter Decrypter) (result Result, err error) {
+func Build(tree Tree, in *Input, decrypter Decrypter) (result Result, err error) {
 	b := &build{decrypter: decrypter, clear: map[string][]byte{}}
-	b.files = &fileSystem{root: root, overlay: map[string][]byte{}, filter: b.filter, recorder: &b.recorder}
+	b.files = &fileSystem{tree: tree, overlay: map[string][]byte{}, filter: b.filter, recorder: &b.recorder}
 	defer func() {
 		if recover() != nil {
 			result, err = Result{}, failure("", "kustomize cannot cope with what it was given, and gave up")

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	fluxkustomize "github.com/fluxcd/pkg/kustomize"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -19,16 +20,6 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files")
-
-func openRoot(t testing.TB, dir string) *os.Root {
-	t.Helper()
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = root.Close() })
-	return root
-}
 
 func readInput(t *testing.T, file string) *Input {
 	t.Helper()
@@ -67,7 +58,7 @@ func text(t *testing.T, objects []Object) string {
 func TestGolden(t *testing.T) {
 	for _, dir := range cases(t) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
-			result, err := Build(openRoot(t, filepath.Join(dir, "tree")), readInput(t, filepath.Join(dir, "input.json")), nil)
+			result, err := Build(writeTree(t, readFiles(t, filepath.Join(dir, "tree"))), readInput(t, filepath.Join(dir, "input.json")), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +85,7 @@ func TestSameAsFlux(t *testing.T) {
 		t.Run(filepath.Base(dir), func(t *testing.T) {
 			in := readInput(t, filepath.Join(dir, "input.json"))
 			in.Substitution, in.Labels, in.Annotations = nil, nil, nil // what Flux does elsewhere
-			ours, err := Build(openRoot(t, filepath.Join(dir, "tree")), in, nil)
+			ours, err := Build(writeTree(t, readFiles(t, filepath.Join(dir, "tree"))), in, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -112,10 +103,10 @@ func untainted(objects []Object) []Object {
 	return objects
 }
 
-func fluxBuild(t *testing.T, tree string, in *Input) []Object {
+func fluxBuild(t *testing.T, from string, in *Input) []Object {
 	t.Helper()
 	root := t.TempDir()
-	if err := os.CopyFS(root, os.DirFS(tree)); err != nil {
+	if err := os.CopyFS(root, os.DirFS(from)); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := json.Marshal(in)
@@ -156,19 +147,13 @@ func cases(t *testing.T) []string {
 }
 
 // writeTree makes a tree of files by path.
-func writeTree(t testing.TB, files map[string]string) *os.Root {
+func writeTree(t testing.TB, files map[string]string) Tree {
 	t.Helper()
-	dir := t.TempDir()
+	tree := fstest.MapFS{}
 	for name, content := range files {
-		file := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		tree[name] = &fstest.MapFile{Data: []byte(content)}
 	}
-	return openRoot(t, dir)
+	return tree
 }
 
 const settings = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {color: blue}\n"

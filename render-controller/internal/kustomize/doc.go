@@ -1,7 +1,7 @@
 // Package kustomize builds the objects of a Kustomization from a source artifact, and reaches nothing else.
 //
-// [Build] reads in this order: filesystem.go is the only way to a file, a read-only tree through [os.Root] with generated
-// files laid over it. guard.go inspects each kustomization file on its way to kustomize and refuses what would leave the
+// [Build] reads in this order: filesystem.go is the only way to a file, a read-only [Tree] with generated files laid
+// over it. guard.go inspects each kustomization file on its way to kustomize and refuses what would leave the
 // tree: remote entries, plugins that run programs, Helm inflation, paths outside. generate.go writes the kustomization
 // that Flux would write for the subject. substitute.go replaces the variables of spec.postBuild in the built objects.
 //

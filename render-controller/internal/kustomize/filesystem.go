@@ -1,17 +1,12 @@
 package kustomize
 
 import (
-	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"sigs.k8s.io/kustomize/kyaml/filesys"
 
@@ -21,9 +16,6 @@ import (
 // mount is where the tree is, as kustomize sees it. There is nothing outside of it.
 const mount = "/artifact"
 
-// maxFile is the largest file that is read, in bytes.
-const maxFile = 32 << 20
-
 var (
 	errReadOnly = errors.New("the source artifact is read-only")
 	errOutside  = errors.New("the path leads outside of the source artifact")
@@ -32,7 +24,7 @@ var (
 // fileSystem is kustomize's view of a tree and of the generated files over it. It reads only. Each content passes through
 // the reader's filter; a filter's error is kept, because kustomize drops some of the errors it is given.
 type fileSystem struct {
-	root    *os.Root
+	tree    Tree
 	overlay map[string][]byte
 	// filter sees each file on its way in, and returns what kustomize gets.
 	filter   func(name string, content []byte) ([]byte, error)
@@ -83,13 +75,13 @@ func (f *fileSystem) read(inside string) ([]byte, error) {
 	if content, ok := f.overlay[inside]; ok {
 		return content, nil
 	}
-	content, err := f.readTree(inside)
+	content, err := f.tree.ReadFile(inside)
 	switch {
 	case err == nil:
 		f.recorder.Record(trace.CallRead, inside, trace.Content(content))
 	case errors.Is(err, fs.ErrNotExist):
 		f.recorder.Record(trace.CallRead, inside, trace.Absent)
-	case errors.Is(err, syscall.EISDIR):
+	case f.stat(inside) == trace.Directory:
 		f.recorder.Record(trace.CallRead, inside, trace.Directory)
 	default:
 		f.recorder.Spoil()
@@ -97,51 +89,32 @@ func (f *fileSystem) read(inside string) ([]byte, error) {
 	return content, err
 }
 
-func (f *fileSystem) readTree(inside string) ([]byte, error) {
-	file, err := f.root.Open(filepath.FromSlash(inside))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	var content bytes.Buffer
-	if _, err := content.ReadFrom(io.LimitReader(file, maxFile+1)); err != nil {
-		return nil, err
-	}
-	if content.Len() > maxFile {
-		return nil, fmt.Errorf("%s has more than the %d bytes that are read", inside, maxFile)
-	}
-	return content.Bytes(), nil
-}
-
 // stat tells what a path is: trace.Absent, trace.Directory or trace.File.
 func (f *fileSystem) stat(inside string) string {
 	if _, ok := f.overlay[inside]; ok {
 		return trace.File
 	}
-	answer := trace.Absent
-	if info, err := f.lstat(inside); err == nil {
-		switch {
-		case info.IsDir():
-			answer = trace.Directory
-		case info.Mode().IsRegular():
-			answer = trace.File
-		}
+	info, err := f.info(inside)
+	switch {
+	case err != nil:
+		return trace.Absent
+	case info.IsDir():
+		return trace.Directory
+	default:
+		return trace.File
 	}
-	return answer
 }
 
-// lstat asks the tree what a path is.
-func (f *fileSystem) lstat(inside string) (fs.FileInfo, error) {
-	info, err := f.root.Lstat(filepath.FromSlash(inside))
+// info asks the tree what a path is.
+func (f *fileSystem) info(inside string) (fs.FileInfo, error) {
+	info, err := f.tree.Stat(inside)
 	switch {
 	case err != nil:
 		f.recorder.Record(trace.CallStat, inside, trace.Absent)
 	case info.IsDir():
 		f.recorder.Record(trace.CallStat, inside, trace.Directory)
-	case info.Mode().IsRegular():
-		f.recorder.Record(trace.CallStat, inside, trace.File)
 	default:
-		f.recorder.Spoil()
+		f.recorder.Record(trace.CallStat, inside, trace.File)
 	}
 	return info, err
 }
@@ -164,10 +137,14 @@ func (f *fileSystem) ReadDir(name string) ([]string, error) {
 	if err != nil {
 		return nil, &fs.PathError{Op: "list", Path: name, Err: err}
 	}
-	names, err := f.list(inside)
+	entries, err := f.tree.ReadDir(inside)
 	if err != nil {
 		f.recorder.Spoil()
 		return nil, err
+	}
+	names := make([]string, 0, len(entries))
+	for _, entry := range entries {
+		names = append(names, entry.Name())
 	}
 	f.recorder.Record(trace.CallList, inside, trace.Listing(names))
 	for generated := range f.overlay {
@@ -177,18 +154,6 @@ func (f *fileSystem) ReadDir(name string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return names, nil
-}
-
-// list returns the sorted names in a directory of the tree.
-func (f *fileSystem) list(inside string) ([]string, error) {
-	dir, err := f.root.Open(filepath.FromSlash(inside))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = dir.Close() }()
-	names, err := dir.Readdirnames(-1)
-	slices.Sort(names)
-	return names, err
 }
 
 // CleanedAbs splits an existing path into a directory and a file name.
@@ -240,7 +205,7 @@ func (f *fileSystem) Walk(name string, visit filepath.WalkFunc) error {
 }
 
 func (f *fileSystem) walk(inside string, visit filepath.WalkFunc) error {
-	info, err := f.lstat(inside)
+	info, err := f.info(inside)
 	if err != nil {
 		return visit(mounted(inside), nil, err)
 	}

@@ -1,11 +1,22 @@
 package kustomize
 
 import (
+	"io/fs"
+
 	fluxkustomize "github.com/fluxcd/pkg/apis/kustomize"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-gitops/sluice/render-controller/internal/trace"
 )
+
+// Tree is a source artifact: regular files and directories, by slash-separated paths relative to its root, which is ".".
+// What is not there is an error that wraps [fs.ErrNotExist].
+type Tree interface {
+	ReadFile(name string) ([]byte, error)
+	// ReadDir returns what is in a directory, by name.
+	ReadDir(name string) ([]fs.DirEntry, error)
+	Stat(name string) (fs.FileInfo, error)
+}
 
 // Input is everything a build depends on but the tree: the relevant part of a Kustomization's spec, and the values that
 // its references hold. It may hold secret values: it is kept in memory and never shown.

@@ -1,25 +1,16 @@
 package kustomize
 
 import (
-	"archive/tar"
-	"bytes"
-	"compress/gzip"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
 	"io/fs"
 	"maps"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/sluice-gitops/sluice/render-controller/internal/trace"
-	"github.com/sluice-gitops/sluice/render-controller/internal/tree"
+	"github.com/sluice-gitops/sluice/render-controller/internal/tree/treetest"
 )
 
 // TestReplay changes each golden tree in every way that a commit can change one path, and holds the verdict of the trace
@@ -35,9 +26,9 @@ func TestReplay(t *testing.T) {
 			}
 			want := text(t, result.Objects)
 			unread := changed(files, "unread-by-anybody/x.yaml", settings)
-			stands := map[bool]int{}
+			stands, cache := map[bool]int{}, treetest.NewCache(t)
 			for name, other := range mutations(files) {
-				verdict := trace.Stands(result.Trace, manifest(t, other).Answer)
+				verdict := trace.Stands(result.Trace, treetest.Acquire(t, cache, other).Manifest.Answer)
 				stands[verdict]++
 				if !verdict {
 					continue
@@ -52,7 +43,7 @@ func TestReplay(t *testing.T) {
 			if stands[false] == 0 {
 				t.Error("no change to any file was seen")
 			}
-			if in.Path != "" && in.Path != "." && in.Path != "./" && !trace.Stands(result.Trace, manifest(t, unread).Answer) {
+			if in.Path != "" && in.Path != "." && in.Path != "./" && !trace.Stands(result.Trace, treetest.Acquire(t, cache, unread).Manifest.Answer) {
 				t.Error("a file elsewhere in the repository has the subject built again")
 			}
 		})
@@ -116,39 +107,4 @@ func readFiles(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return files
-}
-
-// manifest is that of the files when they come as an artifact.
-func manifest(t *testing.T, files map[string]string) tree.Manifest {
-	t.Helper()
-	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
-	archive := tar.NewWriter(zipped)
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		err := archive.WriteHeader(&tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o600, Size: int64(len(files[name]))})
-		if err == nil {
-			_, err = archive.Write([]byte(files[name]))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(packed.Bytes()) }))
-	defer server.Close()
-	options := tree.Options{Dir: filepath.Join(t.TempDir(), "trees")}
-	cache, err := tree.Open(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _, _ = tree.Open(options) }) // empties the folder, which is read-only
-	sum := sha256.Sum256(packed.Bytes())
-	held, release, err := cache.Acquire(t.Context(), tree.Artifact{URL: server.URL, Digest: "sha256:" + hex.EncodeToString(sum[:])})
-	if err != nil {
-		t.Fatal(err)
-	}
-	release()
-	return held.Manifest
 }

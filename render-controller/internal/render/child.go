@@ -5,21 +5,28 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/render-controller/internal/helm"
 	"github.com/sluice-gitops/sluice/render-controller/internal/kustomize"
 	"github.com/sluice-gitops/sluice/render-controller/internal/sops"
+	"github.com/sluice-gitops/sluice/render-controller/internal/tree"
 	"github.com/sluice-gitops/sluice/render-controller/internal/worker"
 )
 
 // methodUnwrap asks the parent to decrypt a data key.
 const methodUnwrap = "unwrap"
 
-// Handle does a [Job] in a worker process: it is a [worker.Handler].
-func Handle(raw json.RawMessage, parent *worker.Parent) (result any, spoiled bool, err error) {
+// child does jobs in a worker process, one after the other.
+type child struct {
+	// view is the tree of the latest job, at path: the next job often has the same.
+	view *tree.View
+	path string
+}
+
+// handle does a [Job]: it is a [worker.Handler].
+func (c *child) handle(raw json.RawMessage, parent *worker.Parent) (result any, spoiled bool, err error) {
 	var job Job
 	if err := json.Unmarshal(raw, &job); err != nil {
 		return nil, false, fmt.Errorf("read job: %w", err)
@@ -27,7 +34,7 @@ func Handle(raw json.RawMessage, parent *worker.Parent) (result any, spoiled boo
 	var end outcome
 	switch {
 	case job.Kustomize != nil:
-		spoiled, err = buildKustomization(&job, parent, &end)
+		spoiled, err = c.buildKustomization(&job, parent, &end)
 	case job.Helm != nil:
 		err = renderRelease(job.Helm, parent, &end)
 	default:
@@ -39,12 +46,27 @@ func Handle(raw json.RawMessage, parent *worker.Parent) (result any, spoiled boo
 	return end, spoiled, nil
 }
 
-func buildKustomization(job *Job, parent *worker.Parent, end *outcome) (spoiled bool, err error) {
-	root, err := os.OpenRoot(job.Tree)
-	if err != nil {
-		return false, fmt.Errorf("open the source artifact: %w", err)
+// open returns the tree at a path.
+func (c *child) open(path string) (*tree.View, error) {
+	if c.view != nil && c.path == path {
+		return c.view, nil
 	}
-	defer func() { _ = root.Close() }()
+	view, err := tree.OpenView(path)
+	if err != nil {
+		return nil, fmt.Errorf("open the source artifact: %w", err)
+	}
+	if c.view != nil {
+		_ = c.view.Close()
+	}
+	c.view, c.path = view, path
+	return view, nil
+}
+
+func (c *child) buildKustomization(job *Job, parent *worker.Parent, end *outcome) (spoiled bool, err error) {
+	source, err := c.open(job.Tree)
+	if err != nil {
+		return false, err
+	}
 	var decrypter kustomize.Decrypter
 	var files *sops.Decrypter
 	if job.Decryption != nil {
@@ -55,7 +77,7 @@ func buildKustomization(job *Job, parent *worker.Parent, end *outcome) (spoiled 
 		}})
 		decrypter = files
 	}
-	result, err := kustomize.Build(root, job.Kustomize, decrypter)
+	result, err := kustomize.Build(source, job.Kustomize, decrypter)
 	if err != nil {
 		end.Failure = kustomizeFailure(err)
 		return true, nil // a failed build may have left its schema behind
@@ -109,10 +131,4 @@ func send(parent *worker.Parent, object rendering.Object) error {
 }
 
 // Serve does jobs on standard input and output until the parent closes them. It is what a worker process runs.
-func Serve() error {
-	out, err := worker.Confine()
-	if err != nil {
-		return err
-	}
-	return worker.Serve(os.Stdin, out, Handle)
-}
+func Serve() error { return worker.Serve((&child{}).handle) }

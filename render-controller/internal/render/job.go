@@ -16,7 +16,7 @@ const (
 
 // Job is what one rendering depends on. Exactly one of Kustomize and Helm is set. It may hold secret values.
 type Job struct {
-	// Tree is the path of the unpacked source artifact, for Kustomize.
+	// Tree is where [tree.OpenView] opens the source artifact, for Kustomize.
 	Tree      string           `json:"tree,omitempty"`
 	Kustomize *kustomize.Input `json:"kustomize,omitempty"`
 	// Decryption is nil when spec.decryption is not set.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/render-controller/internal/kustomize"
 	"github.com/sluice-gitops/sluice/render-controller/internal/sops"
+	"github.com/sluice-gitops/sluice/render-controller/internal/tree/treetest"
 	"github.com/sluice-gitops/sluice/render-controller/internal/worker"
 )
 
@@ -25,22 +26,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newRenderer(t *testing.T, deadline time.Duration) *Renderer {
+// newRenderer has one worker at a time, which may read what t.TempDir returns.
+func newRenderer(t testing.TB, deadline time.Duration) *Renderer {
 	t.Helper()
-	pool := worker.NewPool(worker.Options{Command: []string{os.Args[0], "worker"}, Size: 1, Deadline: deadline})
+	pool := worker.NewPool(worker.Options{
+		Command: []string{os.Args[0], "worker"}, Folder: filepath.Dir(t.TempDir()), Size: 1, Deadline: deadline,
+	})
 	t.Cleanup(pool.Close)
 	return &Renderer{Pool: pool}
 }
 
-func writeTree(t *testing.T, files map[string]string) string {
+func writeTree(t testing.TB, files map[string]string) string {
 	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return treetest.New(t, files).Path
 }
 
 func testFile(t *testing.T, name string) []byte {

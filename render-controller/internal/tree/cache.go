@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -30,23 +29,25 @@ type Options struct {
 
 // Tree is an artifact on disk. It stays until it is released.
 type Tree struct {
-	// Path of the read-only directory, or of the file for [Cache.AcquireFile].
+	// Path is what [OpenView] opens, or the file for [Cache.AcquireFile].
 	Path string
 	// Digest of the artifact.
 	Digest string
-	// Manifest of the directory; nil for a file.
+	// Manifest of the tree; nil for a file.
 	Manifest Manifest
-	size     int64
+	// size of the file at Path, in bytes.
+	size int64
 }
 
 // Cache holds trees. It is safe for concurrent use.
 type Cache struct {
 	options Options
+	blobs   *blobs
 
 	mu      sync.Mutex
 	entries map[string]*entry
 	clock   uint64 // counts uses, for the order in which trees are dropped
-	size    int64
+	size    int64  // of the files at the trees' paths
 }
 
 type entry struct {
@@ -75,13 +76,14 @@ func Open(options Options) (*Cache, error) {
 		options.Client = newClient()
 	}
 	options.Limits = options.Limits.withDefaults()
-	if err := remove(options.Dir); err != nil {
+	if err := os.RemoveAll(options.Dir); err != nil {
 		return nil, fmt.Errorf("empty the artifact cache: %w", err)
 	}
-	if err := os.MkdirAll(options.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create the artifact cache: %w", err)
+	contents, err := openBlobs(filepath.Join(options.Dir, blobsDir))
+	if err != nil {
+		return nil, err
 	}
-	return &Cache{options: options, entries: map[string]*entry{}}, nil
+	return &Cache{options: options, blobs: contents, entries: map[string]*entry{}}, nil
 }
 
 func newClient() *http.Client {
@@ -166,9 +168,9 @@ func (c *Cache) unpin(held *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held.pins--
-	for c.size > c.options.Capacity {
+	for c.size+c.blobs.bytes() > c.options.Capacity {
 		key, oldest := c.oldest()
-		if oldest == nil || remove(oldest.tree.Path) != nil {
+		if oldest == nil || os.Remove(oldest.tree.Path) != nil || c.blobs.release(oldest.tree.Manifest) != nil {
 			return
 		}
 		delete(c.entries, key)
@@ -192,27 +194,15 @@ func (c *Cache) unpack(ctx context.Context, artifact Artifact, path string) (*Tr
 		return nil, err
 	}
 	defer func() { _ = file.Close(); _ = os.Remove(file.Name()) }()
-	temporary, err := os.MkdirTemp(c.options.Dir, "unpack-*")
+	manifest, err := extract(file, c.blobs, c.options.Limits)
 	if err != nil {
-		return nil, fmt.Errorf("unpack artifact: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	manifest, size, err := extractInto(file, temporary, c.options.Limits)
-	if err == nil {
-		err = os.Rename(temporary, path)
-	}
+	size, err := writeManifest(path, manifest)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, errors.Join(err, remove(temporary)))
+		return nil, errors.Join(err, c.blobs.release(manifest))
 	}
 	return &Tree{Path: path, Digest: artifact.Digest, Manifest: manifest, size: size}, nil
-}
-
-func extractInto(archive io.Reader, dir string, limits Limits) (Manifest, int64, error) {
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { _ = root.Close() }()
-	return extract(archive, root, limits)
 }
 
 func (c *Cache) keepFile(ctx context.Context, artifact Artifact, path string) (*Tree, error) {
@@ -245,18 +235,4 @@ func (c *Cache) fetch(ctx context.Context, artifact Artifact) (*os.File, error) 
 		return nil, errors.Join(err, file.Close(), os.Remove(file.Name()))
 	}
 	return file, nil
-}
-
-// remove deletes a file or a read-only tree.
-func remove(path string) error {
-	err := filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-		if err == nil && d.IsDir() {
-			err = os.Chmod(name, 0o700) //nolint:gosec // a folder has to be entered to be emptied
-		}
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return os.RemoveAll(path)
 }

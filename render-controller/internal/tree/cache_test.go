@@ -13,10 +13,13 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // member is one entry of an archive that a test makes.
@@ -58,7 +61,7 @@ func digestOf(content []byte) string {
 }
 
 // serve serves content at every path, and counts the requests.
-func serve(t *testing.T, content []byte) (url string, requests *atomic.Int64) {
+func serve(t testing.TB, content []byte) (url string, requests *atomic.Int64) {
 	t.Helper()
 	requests = &atomic.Int64{}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,15 +76,26 @@ func serve(t *testing.T, content []byte) (url string, requests *atomic.Int64) {
 	return server.URL, requests
 }
 
-func newCache(t *testing.T, options Options) *Cache {
+func newCache(t testing.TB, options Options) *Cache {
 	t.Helper()
 	options.Dir = filepath.Join(t.TempDir(), "trees")
 	cache, err := Open(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = remove(options.Dir) })
 	return cache
+}
+
+// read returns what a file of a tree holds.
+func read(t *testing.T, tree *Tree, name string) (string, error) {
+	t.Helper()
+	view, err := OpenView(tree.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = view.Close() }()
+	content, err := view.ReadFile(name)
+	return string(content), err
 }
 
 func TestAcquireUnpacksOncePerDigest(t *testing.T) {
@@ -98,7 +112,7 @@ func TestAcquireUnpacksOncePerDigest(t *testing.T) {
 				return
 			}
 			defer release()
-			if got, err := os.ReadFile(filepath.Join(tree.Path, "apps", "a.yaml")); err != nil || string(got) != "a: 1" {
+			if got, err := read(t, tree, "apps/a.yaml"); err != nil || got != "a: 1" {
 				t.Errorf("read %q, %v", got, err)
 			}
 		})
@@ -114,24 +128,16 @@ func TestAcquireUnpacksOncePerDigest(t *testing.T) {
 	}
 	defer release()
 	want := Manifest{
-		".":           {Kind: Directory, Mode: 0o500, Digest: digestOf([]byte("apps\x00empty\x00run.sh"))},
-		"apps":        {Kind: Directory, Mode: 0o500, Digest: digestOf([]byte("a.yaml"))},
-		"empty":       {Kind: Directory, Mode: 0o500, Digest: digestOf(nil)},
-		"apps/a.yaml": {Kind: File, Mode: 0o400, Digest: digestOf([]byte("a: 1")), Size: 4},
-		"run.sh":      {Kind: File, Mode: 0o500, Digest: digestOf([]byte("#!/bin/sh")), Size: 9},
+		".":           {Kind: Directory, Digest: digestOf([]byte("apps\x00empty\x00run.sh"))},
+		"apps":        {Kind: Directory, Digest: digestOf([]byte("a.yaml"))},
+		"empty":       {Kind: Directory, Digest: digestOf(nil)},
+		"apps/a.yaml": {Kind: File, Digest: digestOf([]byte("a: 1")), Size: 4},
+		"run.sh":      {Kind: File, Digest: digestOf([]byte("#!/bin/sh")), Size: 9},
 	}
-	if len(tree.Manifest) != len(want) {
-		t.Errorf("manifest %v, want %v", tree.Manifest, want)
+	if diff := cmp.Diff(want, tree.Manifest); diff != "" {
+		t.Errorf("manifest (-want +got):\n%s", diff)
 	}
-	for name, entry := range want {
-		if tree.Manifest[name] != entry {
-			t.Errorf("manifest of %s is %+v, want %+v", name, tree.Manifest[name], entry)
-		}
-		if info, err := os.Lstat(filepath.Join(tree.Path, name)); name != "." && (err != nil || info.Mode().Perm() != entry.Mode) {
-			t.Errorf("%s on disk: %v %v, want mode %v", name, info, err, entry.Mode)
-		}
-	}
-	if _, err := os.Lstat(filepath.Join(tree.Path, "link")); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := read(t, tree, "link"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the symlink was unpacked: %v", err)
 	}
 }
@@ -160,6 +166,9 @@ func TestAcquireRefuses(t *testing.T) {
 		"absolute":          {"an absolute path", pack(t, file("/etc/x", "")), "", "absolute"},
 		"backslash":         {"a separator elsewhere", pack(t, file(`a\..\b`, "")), "", "character"},
 		"twice":             {"the second would replace the first", pack(t, file("a", "1"), file("a", "2")), "", "twice"},
+		"file, then folder": {"one of them would go", pack(t, file("a", "1"), member{name: "a", kind: tar.TypeDir}), "", "twice"},
+		"folder, then file": {"one of them would go", pack(t, file("a/b", "1"), file("a", "2")), "", "twice"},
+		"below a file":      {"a file has nothing below it", pack(t, file("a", "1"), file("a/b", "2")), "", "as a file"},
 		"too many files":    {"a limit", pack(t, many...), "", "more than 10 files"},
 		"long path":         {"a limit", pack(t, file(strings.Repeat("a", 21), "")), "", "more than the 20"},
 		"bomb":              {"it unpacks to more than is allowed", pack(t, file("a", strings.Repeat("0", 1<<17))), "", "when unpacked"},
@@ -176,9 +185,12 @@ func TestAcquireRefuses(t *testing.T) {
 			if !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: error %v, want one about %q", c.reason, err, c.want)
 			}
-			left, err := os.ReadDir(cache.options.Dir)
-			if err != nil || len(left) != 0 {
-				t.Errorf("%s: left behind: %v %v", c.reason, left, err)
+			for _, dir := range []string{".", blobsDir} {
+				left, err := os.ReadDir(filepath.Join(cache.options.Dir, dir))
+				left = slices.DeleteFunc(left, func(e fs.DirEntry) bool { return e.Name() == blobsDir })
+				if err != nil || len(left) != 0 {
+					t.Errorf("%s: left behind: %v %v", c.reason, left, err)
+				}
 			}
 		})
 	}
@@ -204,26 +216,56 @@ func TestAcquireTriesAgain(t *testing.T) {
 }
 
 func TestDropsLeastRecentlyUsed(t *testing.T) {
-	cache := newCache(t, Options{Capacity: 10})
-	acquire := func(text string) (path string, release func()) {
-		content := pack(t, file("a", text))
+	cache := newCache(t, Options{Capacity: 1000})
+	acquire := func(texts ...string) (*Tree, func()) {
+		var members []member
+		for _, text := range texts {
+			members = append(members, file(text, text))
+		}
+		content := pack(t, members...)
 		url, _ := serve(t, content)
 		tree, release, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return tree.Path, release
+		return tree, release
 	}
 	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
-	pinned, unpin := acquire("pinned")
-	old, release := acquire("olds")
+	pinned, unpin := acquire("pinned", "shared")
+	old, release := acquire("old", "shared", "of the old alone")
 	release()
-	_, release = acquire("newer")
+	newer, release := acquire("newer", "shared")
 	release()
-	if there(old) || !there(pinned) {
-		t.Errorf("old there: %v, pinned there: %v; want only the pinned", there(old), there(pinned))
+	if there(old.Path) || there(cache.blobs.path(digestOf([]byte("of the old alone")))) {
+		t.Error("the least recently used is still there")
+	}
+	for _, kept := range []*Tree{pinned, newer} {
+		if got, err := read(t, kept, "shared"); err != nil || got != "shared" {
+			t.Errorf("what trees share went with one of them: %q, %v", got, err)
+		}
+	}
+	if there(cache.blobs.path(digestOf([]byte("old")))) || !there(cache.blobs.path(digestOf([]byte("pinned")))) {
+		t.Error("the contents that are there are not those of the trees that are there")
 	}
 	unpin()
+}
+
+// TestSharesContents: the next commit writes what it changed.
+func TestSharesContents(t *testing.T) {
+	cache := newCache(t, Options{})
+	for _, edition := range []string{"one", "two"} {
+		content := pack(t, file("a", "the same"), file("b", edition), file("c", "the same"))
+		url, _ := serve(t, content)
+		_, release, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+	}
+	contents, err := os.ReadDir(filepath.Join(cache.options.Dir, blobsDir))
+	if want := int64(len("the same") + len("one") + len("two")); err != nil || len(contents) != 3 || cache.blobs.bytes() != want {
+		t.Errorf("%d files of %d bytes, error %v; want 3 of %d", len(contents), cache.blobs.bytes(), err, want)
+	}
 }
 
 func TestAcquireFileKeepsTheArchive(t *testing.T) {
@@ -245,18 +287,20 @@ func FuzzExtract(f *testing.F) {
 	f.Add(pack(f, file("../b", "a"), member{name: "l", kind: tar.TypeSymlink, link: ".."}))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, archive []byte) {
-		dir := filepath.Join(t.TempDir(), "in")
-		if err := os.Mkdir(dir, 0o700); err != nil {
+		contents, err := openBlobs(filepath.Join(t.TempDir(), "in"))
+		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = remove(dir) })
 		limits := Limits{Uncompressed: 1 << 16, Files: 100, PathLength: 100, Compressed: 1 << 16}
-		_, size, err := extractInto(bytes.NewReader(archive), dir, limits)
-		if err == nil && size > limits.Uncompressed {
-			t.Errorf("unpacked %d bytes", size)
+		manifest, err := extract(bytes.NewReader(archive), contents, limits)
+		if err == nil && contents.bytes() > limits.Uncompressed {
+			t.Errorf("unpacked %d bytes", contents.bytes())
 		}
-		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), "*")); len(left) != 1 {
-			t.Errorf("something outside: %v", left)
+		if err := contents.release(manifest); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(filepath.Join(filepath.Dir(contents.dir), "*", "*")); len(left) != 0 {
+			t.Errorf("left behind: %v", left)
 		}
 	})
 }

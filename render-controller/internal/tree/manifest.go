@@ -1,7 +1,7 @@
 package tree
 
 import (
-	"io/fs"
+	"fmt"
 	"path"
 	"slices"
 
@@ -20,10 +20,8 @@ const (
 // Entry is what is known about one path.
 type Entry struct {
 	Kind Kind `json:"kind"`
-	// Mode holds the permission bits on disk.
-	Mode fs.FileMode `json:"mode"`
 	// Digest of a file's content, or of the names in a directory: sha256:<hex>.
-	Digest string `json:"digest,omitempty"`
+	Digest string `json:"digest"`
 	// Size of a file in bytes.
 	Size int64 `json:"size,omitempty"`
 }
@@ -32,21 +30,23 @@ type Entry struct {
 // once the tree is there, so reading it needs no lock.
 type Manifest map[string]Entry
 
-// addParents enters the directories above name.
-func (m Manifest) addParents(name string) {
-	for dir := path.Dir(name); ; dir = path.Dir(dir) {
-		if _, known := m[dir]; known {
-			return
-		}
-		m[dir] = Entry{Kind: Directory, Mode: dirMode}
-		if dir == "." {
-			return
-		}
+// add enters a path and the directories above it.
+func (m Manifest) add(name string, entry Entry) error {
+	if known, there := m[name]; there && (known.Kind == File || entry.Kind == File) {
+		return fmt.Errorf("%q is in the archive twice", name)
 	}
+	m[name] = entry
+	for dir := path.Dir(name); m[dir].Kind != Directory; dir = path.Dir(dir) {
+		if m[dir].Kind == File {
+			return fmt.Errorf("%q is in the archive as a file, and %q below it", dir, name)
+		}
+		m[dir] = Entry{Kind: Directory}
+	}
+	return nil
 }
 
-// list enters the digests of all directories.
-func (m Manifest) list() {
+// list returns the sorted names in each directory.
+func (m Manifest) list() map[string][]string {
 	names := map[string][]string{}
 	for name, entry := range m {
 		if entry.Kind == Directory && names[name] == nil {
@@ -56,11 +56,16 @@ func (m Manifest) list() {
 			names[path.Dir(name)] = append(names[path.Dir(name)], path.Base(name))
 		}
 	}
-	for dir, inside := range names {
+	for _, inside := range names {
 		slices.Sort(inside)
-		entry := m[dir]
-		entry.Digest = trace.Listing(inside)
-		m[dir] = entry
+	}
+	return names
+}
+
+// seal enters the digests of all directories, after the last path.
+func (m Manifest) seal() {
+	for dir, names := range m.list() {
+		m[dir] = Entry{Kind: Directory, Digest: trace.Listing(names)}
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 type kind byte
 
 const (
+	kindSetup  kind = 's' // parent to child, first of all: what it may reach
+	kindHello  kind = 'h' // child to parent, first of all: what it may reach no more
 	kindJob    kind = 'j' // parent to child: what to do
 	kindPart   kind = 'p' // child to parent: a part of the result
 	kindCall   kind = 'c' // child to parent: a question
@@ -51,7 +53,7 @@ func readFrame(r io.Reader) (kind, []byte, error) {
 	}
 	k := kind(header[0])
 	switch k {
-	case kindJob, kindPart, kindCall, kindAnswer, kindDone:
+	case kindSetup, kindHello, kindJob, kindPart, kindCall, kindAnswer, kindDone:
 	default:
 		return 0, nil, fmt.Errorf("%w: unknown kind %d", errFrame, header[0])
 	}

@@ -13,8 +13,10 @@ import (
 type Options struct {
 	// Command starts a child: this binary's path and arguments.
 	Command []string
-	// Env is added to a child's environment, which is otherwise empty but for GOMEMLIMIT.
-	Env []string
+	// Folder is what a child may read, with what is below it; empty for no file at all.
+	Folder string
+	// Confined is told once, by the first child, what it has taken from itself. It may be nil, and must not block.
+	Confined func(Confinement)
 	// Size is how many children work at a time; 4 when zero.
 	Size int
 	// Idle is how long a child without a job stays; 30 seconds when zero.
@@ -46,6 +48,8 @@ type Peer interface {
 type Pool struct {
 	options Options
 	slots   chan struct{}
+	greeted sync.Once
+	starter *starter
 
 	mu     sync.Mutex
 	idle   []*process
@@ -66,7 +70,9 @@ func NewPool(options Options) *Pool {
 	if options.MemoryLimit <= 0 {
 		options.MemoryLimit = defaultMemoryLimit
 	}
-	return &Pool{options: options, slots: make(chan struct{}, options.Size)}
+	p := &Pool{options: options, slots: make(chan struct{}, options.Size)}
+	p.starter = newStarter(func() (*process, error) { return start(&p.options, p.greet) })
+	return p
 }
 
 // Run does a job in a child, and returns its result. It waits for its turn until ctx ends. The error is a [*LostError]
@@ -100,6 +106,9 @@ func (p *Pool) Run(ctx context.Context, job any, peer Peer) (json.RawMessage, er
 // Close ends the idle children, and those that work when their jobs are done.
 func (p *Pool) Close() {
 	p.mu.Lock()
+	if !p.closed {
+		p.starter.end()
+	}
 	idle := p.idle
 	p.idle, p.closed = nil, true
 	p.mu.Unlock()
@@ -111,21 +120,47 @@ func (p *Pool) Close() {
 
 var errClosed = errors.New("the worker pool is closed")
 
+// take returns an idle child, or a new one. An idle child that has left in the meantime, as when the kernel was short of
+// memory, is no job's fault, and is passed over.
 func (p *Pool) take() (*process, error) {
+	for {
+		child, err := p.takeIdle()
+		if err != nil {
+			return nil, err
+		}
+		if child == nil {
+			return p.starter.start()
+		}
+		child.idle.Stop()
+		if !child.ended() {
+			return child, nil
+		}
+		child.stop()
+	}
+}
+
+// takeIdle returns nil when there is none.
+func (p *Pool) takeIdle() (*process, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
 		return nil, errClosed
 	}
-	if last := len(p.idle) - 1; last >= 0 {
-		child := p.idle[last]
-		p.idle = p.idle[:last]
-		p.mu.Unlock()
-		child.idle.Stop()
-		return child, nil
+	last := len(p.idle) - 1
+	if last < 0 {
+		return nil, nil
 	}
-	p.mu.Unlock()
-	return start(&p.options)
+	child := p.idle[last]
+	p.idle = p.idle[:last]
+	return child, nil
+}
+
+func (p *Pool) greet(inForce Confinement) {
+	p.greeted.Do(func() {
+		if p.options.Confined != nil {
+			p.options.Confined(inForce)
+		}
+	})
 }
 
 func (p *Pool) give(child *process) {

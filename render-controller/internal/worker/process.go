@@ -15,15 +15,21 @@ import (
 type process struct {
 	command *exec.Cmd
 	in      io.WriteCloser
-	out     *bufio.Reader
+	out     io.ReadCloser
+	frames  *bufio.Reader
+	// greet takes what the child says of itself in its first frame; nil when it has.
+	greet func(Confinement)
 	// killed says why the parent killed it; empty while it did not.
 	killed atomic.Pointer[string]
-	idle   *time.Timer
+	// gone is closed when it has ended.
+	gone chan struct{}
+	idle *time.Timer
 }
 
-func start(options *Options) (*process, error) {
+// start starts a child and tells it what it may reach. It returns before the child has answered.
+func start(options *Options, greet func(Confinement)) (*process, error) {
 	command := exec.CommandContext(context.Background(), options.Command[0], options.Command[1:]...) //nolint:gosec // this binary; it outlives a job
-	command.Env = append([]string{fmt.Sprintf("GOMEMLIMIT=%d", options.MemoryLimit/5*4)}, options.Env...)
+	command.Env = []string{fmt.Sprintf("GOMEMLIMIT=%d", options.MemoryLimit/5*4)}
 	command.SysProcAttr = dieWithParent()
 	in, err := command.StdinPipe()
 	if err != nil {
@@ -33,10 +39,34 @@ func start(options *Options) (*process, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
+	keepFilesToOurselves()
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("start worker: %w", err)
 	}
-	return &process{command: command, in: in, out: bufio.NewReader(out)}, nil
+	p := &process{command: command, in: in, out: out, frames: bufio.NewReader(out), greet: greet, gone: make(chan struct{})}
+	go func() {
+		_, _ = command.Process.Wait()
+		close(p.gone)
+	}()
+	body, err := json.Marshal(setup{Folder: options.Folder})
+	if err == nil {
+		err = writeFrame(in, kindSetup, body)
+	}
+	if err != nil {
+		p.stop()
+		return nil, fmt.Errorf("start worker: %w", err)
+	}
+	return p, nil
+}
+
+// ended says that the child has left by itself.
+func (p *process) ended() bool {
+	select {
+	case <-p.gone:
+		return true
+	default:
+		return false
+	}
 }
 
 // kill ends the child now. The first reason stands.
@@ -49,7 +79,8 @@ func (p *process) kill(reason string) {
 func (p *process) stop() {
 	_ = p.in.Close()
 	_ = p.command.Process.Kill()
-	_ = p.command.Wait()
+	<-p.gone
+	_ = p.out.Close()
 }
 
 // do runs one job. It reports whether the child may do another.
@@ -58,7 +89,7 @@ func (p *process) do(ctx context.Context, job []byte, peer Peer) (result json.Ra
 		return nil, false, p.explain(err)
 	}
 	for {
-		k, body, err := readFrame(p.out)
+		k, body, err := p.next()
 		if err != nil {
 			return nil, false, p.explain(err)
 		}
@@ -81,6 +112,21 @@ func (p *process) do(ctx context.Context, job []byte, peer Peer) (result json.Ra
 			return nil, false, p.explain(fmt.Errorf("%w: kind %q is not for a parent", errFrame, k))
 		}
 	}
+}
+
+// next reads a frame that belongs to a job. Of a child that has not said what it has taken from itself, none does.
+func (p *process) next() (kind, []byte, error) {
+	k, body, err := readFrame(p.frames)
+	if err != nil || p.greet == nil {
+		return k, body, err
+	}
+	var inForce Confinement
+	if k != kindHello || json.Unmarshal(body, &inForce) != nil {
+		return 0, nil, fmt.Errorf("%w: kind %q is not how a child begins", errFrame, k)
+	}
+	p.greet(inForce)
+	p.greet = nil
+	return readFrame(p.frames)
 }
 
 func (p *process) reply(ctx context.Context, body []byte, peer Peer) error {

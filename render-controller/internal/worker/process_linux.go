@@ -2,16 +2,28 @@ package worker
 
 import (
 	"bytes"
+	"math"
 	"os"
 	"strconv"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
-// dieWithParent has the kernel kill the child when the thread that started it ends. Threads of a Go program end with the
-// program; that a child also ends when its input does covers the rest.
+// dieWithParent has the kernel kill the child when the thread that started it ends, which is that of a starter, even while
+// the child is stopped and cannot see that its input has ended.
 func dieWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
+
+// keepFilesToOurselves keeps files that this process was itself started with from its children. Those that it opened are
+// closed there in any case. Kernels before 5.11 cannot do it.
+func keepFilesToOurselves() {
+	_ = unix.CloseRange(firstOther, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC)
+}
+
+// firstOther comes after standard input, output and error.
+const firstOther = 3
 
 // residentBytes is how much memory a process holds; 0 when that cannot be read.
 func residentBytes(pid int) int64 {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 )
 
 // Handler does one job in the child. Spoiled is set when the process must not do another. An error ends the child: what
@@ -73,13 +74,47 @@ func (p *Parent) Call(method string, params, result any) error {
 	return json.Unmarshal(got.Result, result)
 }
 
-// Serve does jobs in the child until the parent closes its end, which is no error. It returns at once then, even while a
-// job runs: the process is to end.
-func Serve(in io.Reader, out io.Writer, handle Handler) error {
+// setup is the body of the first frame.
+type setup struct {
+	// Folder is [Options.Folder].
+	Folder string `json:"folder,omitempty"`
+}
+
+// Serve is the life of a child: it confines itself, and does jobs until the parent closes its end, which is no error. It
+// returns at once then, even while a job runs: the process is to end.
+func Serve(handle Handler) error { return begin(handle, confine) }
+
+// begin does what the parent's first frame asks for, and answers it. Nothing but frames is written to standard output.
+func begin(handle Handler, confine func(folder string) (Confinement, error)) error {
+	in, out := bufio.NewReader(os.Stdin), os.Stdout
+	os.Stdout = os.Stderr
+	k, body, err := readFrame(in)
+	if err != nil {
+		return err
+	}
+	var asked setup
+	if k != kindSetup || json.Unmarshal(body, &asked) != nil {
+		return fmt.Errorf("%w: kind %q is not how a parent begins", errFrame, k)
+	}
+	inForce, err := confine(asked.Folder)
+	if err != nil {
+		return err
+	}
+	if body, err = json.Marshal(inForce); err != nil {
+		return err
+	}
+	if err := writeFrame(out, kindHello, body); err != nil {
+		return err
+	}
+	return serve(in, out, handle)
+}
+
+// serve does jobs until the parent closes its end.
+func serve(in io.Reader, out io.Writer, handle Handler) error {
 	jobs, answers := make(chan []byte), make(chan []byte)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- receive(bufio.NewReader(in), jobs, answers)
+		ended <- receive(in, jobs, answers)
 		close(answers)
 	}()
 	parent := &Parent{out: out, answers: answers}

@@ -14,26 +14,55 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// TestMain is the worker when it is started as one.
+// TestMain is what it was started as: a worker that takes from itself what its second argument says, a parent of one, or
+// the tests.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "worker" {
-		out, err := Confine()
-		if err == nil {
-			err = Serve(os.Stdin, out, testJob)
-		}
-		if err != nil {
+	switch {
+	case len(os.Args) == 3 && os.Args[1] == "worker":
+		startThreads()
+		if err := begin(testJob, only(os.Args[2])); err != nil {
 			os.Exit(1)
 		}
-		return
+	case len(os.Args) == 2 && os.Args[1] == "rude":
+		_ = writeFrame(os.Stdout, kindDone, []byte(`{"result":1}`))
+		_, _ = io.Copy(io.Discard, os.Stdin)
+	case len(os.Args) == 2 && os.Args[1] == "parent":
+		beParent()
+	case len(os.Args) == 2 && os.Args[1] == "nothing":
+	default:
+		os.Exit(m.Run())
 	}
-	os.Exit(m.Run())
+}
+
+// only is confine, or one half of it, or none.
+func only(part string) func(string) (Confinement, error) {
+	return func(folder string) (c Confinement, err error) {
+		switch part {
+		case "landlock":
+			c.Landlock, err = landlockTo(folder)
+		case "seccomp":
+			err = filterCalls()
+			c.Seccomp = err == nil
+		case "nothing":
+		default:
+			return confine(folder)
+		}
+		if err != nil {
+			c.Missing = []string{err.Error()}
+		}
+		return c, nil
+	}
 }
 
 type job struct {
 	Do   string `json:"do"`
 	Text string `json:"text,omitempty"`
+	// Place is for attempts.
+	Place place `json:"place,omitzero"`
 }
 
 // testJob does what a test asks for.
@@ -64,6 +93,20 @@ func testJob(raw json.RawMessage, parent *Parent) (any, bool, error) {
 	case "exec":
 		_, err := exec.LookPath("git")
 		return fmt.Sprint(err), false, nil
+	case "attempt":
+		return onAllThreads(func() string { return outcomeOf(attempts()[j.Text].do(j.Place)) }), false, nil
+	case "calls":
+		return unknownCalls(), false, nil
+	case "open":
+		return outcomeOf(unix.Fstat(inherited, &unix.Stat_t{})), false, nil
+	case "garbage":
+		_, err := parent.out.Write([]byte(j.Text))
+		return nil, false, err
+	case "flood":
+		_, err := parent.out.Write([]byte{byte(kindPart), 0xff, 0xff, 0xff, 0xff})
+		return nil, false, err
+	case "hello again":
+		return nil, false, writeFrame(parent.out, kindHello, []byte("{}"))
 	case "crash":
 		panic(j.Text)
 	case "exit":
@@ -103,7 +146,9 @@ func (p *peer) Call(_ context.Context, method string, params json.RawMessage) (a
 
 func newPool(t *testing.T, options Options) *Pool {
 	t.Helper()
-	options.Command = []string{os.Args[0], "worker"}
+	if options.Command == nil {
+		options.Command = []string{os.Args[0], "worker", "all"}
+	}
 	pool := NewPool(options)
 	t.Cleanup(pool.Close)
 	return pool
@@ -166,6 +211,9 @@ func TestLostChildren(t *testing.T) {
 		"exit":     {"it leaves by itself", "exit", Options{}, "ended unexpectedly"},
 		"failure":  {"a job that is none", "nonsense", Options{}, "ended unexpectedly"},
 		"deadline": {"it does not end", "hang", Options{Deadline: 300 * time.Millisecond}, "did not end within 300ms"},
+		"garbage":  {"what it writes is no frame", "garbage", Options{}, "ended unexpectedly"},
+		"promise":  {"a frame of 4 GiB", "flood", Options{}, "ended unexpectedly"},
+		"greeting": {"it has been confined before", "hello again", Options{}, "ended unexpectedly"},
 		"memory":   {"it takes more than it may", "eat", Options{MemoryLimit: 256 << 20}, "more than 256 MiB"},
 	}
 	for name, c := range cases {
@@ -224,7 +272,7 @@ func TestServeEndsWithItsParent(t *testing.T) {
 	started := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- Serve(in, io.Discard, func(json.RawMessage, *Parent) (any, bool, error) { close(started); select {} })
+		ended <- serve(in, io.Discard, func(json.RawMessage, *Parent) (any, bool, error) { close(started); select {} })
 	}()
 	if err := writeFrame(parent, kindJob, []byte("{}")); err != nil {
 		t.Fatal(err)
