@@ -47,7 +47,7 @@ func run(ctx context.Context, cfg config.Config) error {
 		return fmt.Errorf("add event endpoint: %w", err)
 	}
 	err = controller.Setup(mgr, controller.Options{
-		Bus: messages, Parallel: cfg.Concurrent, Clock: clock.RealClock{},
+		Bus: messages, Namespace: cfg.Namespace, Parallel: cfg.Concurrent, Clock: clock.RealClock{},
 		Refs: access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
 	})
 	if err != nil {

@@ -1,8 +1,15 @@
 // Package bus is a durable message log with exactly what Sluice needs of one: publish with a durable acknowledgement,
 // durable consumers whose handler returns a verdict, and a small compare-and-swap store.
 //
-// [Memory] is the bus of tests and of a process that runs alone; [Connect] speaks to NATS JetStream. Both pass the suite
-// in bustest. This is the only package that imports nats.go.
+// Read it in this order:
+//
+//   - [Bus]: what there is to do with one, on [Stream], [Consumer] and [Store]; [Events] is the stream of all controllers
+//   - [Handler] and [Verdict]: what a consumer does with a [Delivery]
+//   - [Outbox]: how a controller publishes without waiting, and what it does while the broker is away
+//   - [Connect]: the bus over NATS JetStream; [Memory]: the one of tests and of a process that runs alone
+//
+// Both pass the suite in bustest. This is the only package that imports nats.go. Which errors of publishing are tried
+// again and which are final is api/decisions/0012-bus-rules.md.
 //
 // The bus is a delivery queue, never the record of truth: losing it delays notifications and changes no reconcile.
 package bus
@@ -27,26 +34,28 @@ var (
 type Message struct {
 	// Subject the message is published on; it decides the stream.
 	Subject string
-	// ID makes publishing idempotent inside the stream's window (see Stream.Window).
+	// ID makes publishing idempotent inside the stream's window (see Stream.Window); empty for no such check.
 	ID string
-	// Header travels with the message.
+	// Header travels with the message: at most 8 KiB in all, the ID included. A key has no colon or space, a value no line
+	// break; keys that begin with "Nats-" do not arrive.
 	Header map[string]string
-	// Data is at most 64 KiB.
+	// Data is at most 64 KiB. A server may allow less for data and headers together (NATS' max_payload).
 	Data []byte
 }
 
-// Delivery is a message as a consumer sees it.
+// Delivery is a message as a consumer sees it. It is the handler's to keep and to change.
 type Delivery struct {
 	Message
 	// Attempt counts from 1. It grows with each redelivery.
 	Attempt int
-	// Stored is when the message was first stored.
+	// Stored is when the message was first stored, by the broker's clock.
 	Stored time.Time
 }
 
 // Verdict is what a handler says about a delivery. The zero value is Done.
 type Verdict struct {
-	// RetryAfter is set when the message is to come again, this long from now at the earliest.
+	// RetryAfter is set when the message is to come again, this long from now. When the broker never hears of it, because
+	// the connection broke, the message comes again earlier: within half a minute of the connection's return.
 	RetryAfter time.Duration
 	// Drop is set when the message must never come again although it was not handled, with why.
 	Drop string
@@ -71,9 +80,9 @@ type Stream struct {
 	Name string
 	// Subjects, with NATS wildcards.
 	Subjects []string
-	// MaxAge after which a message is gone, handled or not.
+	// MaxAge after which a message is gone, handled or not; 0 for never.
 	MaxAge time.Duration
-	// MaxBytes after which publishing fails: nothing unread is ever evicted.
+	// MaxBytes of messages, after which publishing fails: nothing unread is ever evicted. 0 for no limit.
 	MaxBytes int64
 	// Window in which a repeated Message.ID is stored once; 0 for two minutes, and never longer than MaxAge.
 	Window time.Duration
@@ -88,17 +97,20 @@ type Consumer struct {
 	Name string
 	// Filter narrows to a subject, with wildcards; empty takes the whole stream.
 	Filter string
-	// Parallel is how many deliveries are handled at a time; at least 1.
+	// Parallel is how many deliveries are handled at a time; below 1 counts as 1.
 	Parallel int
 }
 
-// Entry is a value in a store.
+// Entry is a value in a store. It is the caller's to keep and to change.
 type Entry struct {
-	Value    []byte
+	Value []byte
+	// Revision grows with each change of any key in the store; it is never 0.
 	Revision uint64
 }
 
-// Store is a small durable map with compare-and-swap. Keys are letters, digits, '-', '_' and '.'.
+// Store is a small durable map with compare-and-swap. Keys are letters, digits, '-', '_' and single dots inside, at most
+// 128 bytes; values at most 512 KiB. Other errors than those named wrap ErrUnavailable when trying again makes sense. All
+// methods are safe for concurrent use.
 type Store interface {
 	// Get returns ErrNotFound for an absent key.
 	Get(ctx context.Context, key string) (Entry, error)
@@ -108,10 +120,12 @@ type Store interface {
 	Delete(ctx context.Context, key string) error
 }
 
-// Bus is what notify-controller needs. All methods are safe for concurrent use.
+// Bus is what notify-controller needs. All methods are safe for concurrent use. A request to the broker ends with its
+// context, or after two seconds when that has no deadline.
 type Bus interface {
 	// Publish stores the message durably before it returns nil. Any other outcome is an error that wraps ErrUnavailable
-	// when trying again makes sense.
+	// when trying again makes sense: the message may have been stored all the same. One that does not wrap it says that
+	// this message will never be taken.
 	Publish(ctx context.Context, stream Stream, m Message) error
 	// Consume calls handle for every message of the consumer's until ctx ends, across reconnects; it returns ctx's error
 	// then, or earlier an error that no waiting mends. Stopping and starting again goes on where it was.
@@ -122,8 +136,9 @@ type Bus interface {
 	Store(ctx context.Context, name string, ttl time.Duration) (Store, error)
 	// Connected reports whether the broker can be reached now.
 	Connected() bool
-	// Reconnects has a value each time the connection came back; reading it is optional.
+	// Reconnects has a value each time the connection came back, or publishing shows that a stream has begun anew: what
+	// was published may be lost. It holds one value at most, for one reader; reading it is optional. Nil never has any.
 	Reconnects() <-chan struct{}
-	// Close ends the connection.
+	// Close ends the connection, and with it every Consume. Nothing is published or acknowledged after it.
 	Close()
 }

@@ -149,9 +149,14 @@ func (j *jetStream) reconnected() {
 	close(j.again)
 	j.again = make(chan struct{})
 	j.mu.Unlock()
+	j.cameBack()
+}
+
+// cameBack tells who publishes that the server may have lost what it had.
+func (j *jetStream) cameBack() {
 	select {
 	case j.reconnects <- struct{}{}:
-	default:
+	default: // it is told already
 	}
 }
 

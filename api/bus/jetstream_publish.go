@@ -25,14 +25,18 @@ func (j *jetStream) Publish(ctx context.Context, stream Stream, m Message) error
 		return fmt.Errorf("publish to %s: not connected: %w", stream.Name, ErrUnavailable)
 	}
 	j.ensure(stream)
-	err := j.publish(ctx, stream, m)
+	before := j.stream(stream.Name).latest()
+	ack, err := j.publish(ctx, stream, m)
 	if isNoStream(err) && j.forgetStream(stream.Name) {
 		j.ensure(stream)
-		err = j.publish(ctx, stream, m)
+		ack, err = j.publish(ctx, stream, m)
 	}
 	switch {
 	case err == nil:
-		j.stream(stream.Name).exists()
+		if j.stream(stream.Name).stored(ack, before) {
+			j.log.Info("a NATS stream has begun anew, what it held is lost", "stream", stream.Name)
+			j.cameBack()
+		}
 		return nil
 	case isRefusal(err):
 		return fmt.Errorf("publish to %s: %w", stream.Name, err)
@@ -41,7 +45,7 @@ func (j *jetStream) Publish(ctx context.Context, stream Stream, m Message) error
 	return fmt.Errorf("publish to %s: %w: %w", stream.Name, ErrUnavailable, err)
 }
 
-func (j *jetStream) publish(ctx context.Context, stream Stream, m Message) error {
+func (j *jetStream) publish(ctx context.Context, stream Stream, m Message) (*jetstream.PubAck, error) {
 	msg := nats.NewMsg(m.Subject)
 	msg.Data = m.Data
 	for key, value := range m.Header {
@@ -51,8 +55,7 @@ func (j *jetStream) publish(ctx context.Context, stream Stream, m Message) error
 	if m.ID != "" {
 		options = append(options, jetstream.WithMsgID(m.ID))
 	}
-	_, err := j.js.PublishMsg(ctx, msg, options...)
-	return err
+	return j.js.PublishMsg(ctx, msg, options...)
 }
 
 func isNoStream(err error) bool {
@@ -71,13 +74,29 @@ type ensuredStream struct {
 	mu    sync.Mutex
 	done  bool
 	tried time.Time
+	last  uint64 // the highest sequence that was acknowledged; 0 for none
 }
 
-// exists records that the stream is there, whoever made it.
-func (e *ensuredStream) exists() {
+func (e *ensuredStream) latest() uint64 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.last
+}
+
+// stored records that the stream is there, whoever made it, and reports whether it is another one than before: sequences
+// grow, so what was sent after a sequence was acknowledged gets a higher one, or the stream was deleted in between.
+func (e *ensuredStream) stored(ack *jetstream.PubAck, before uint64) (anew bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.done = true
+	if ack.Duplicate {
+		return false // it has the sequence of the first
+	}
+	anew = ack.Sequence <= before
+	if anew || ack.Sequence > e.last {
+		e.last = ack.Sequence
+	}
+	return anew
 }
 
 func (j *jetStream) stream(name string) *ensuredStream {
@@ -155,6 +174,7 @@ func configure(c *jetstream.StreamConfig, stream Stream) {
 	if stream.WorkQueue {
 		c.Retention = jetstream.WorkQueuePolicy
 	}
+	c.MaxMsgs, c.MaxMsgsPerSubject = -1, -1 // the latter evicts whatever the discard policy says
 	c.MaxAge = stream.MaxAge
 	c.MaxBytes = stream.MaxBytes
 	if c.MaxBytes == 0 {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Memory returns a bus that keeps everything in this process, for tests and for a process that runs alone.
+// Memory returns a bus that keeps everything in this process, for tests and for a process that runs alone. It is always
+// connected until it is closed. Its streams are bounded by what they say, its stores by what is put into them.
 func Memory() Bus {
 	return &memory{
 		streams: map[string]*memoryStream{},

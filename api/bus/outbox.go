@@ -26,11 +26,16 @@ type OutboxOptions struct {
 	// Reannounce announces the current state of every object again. It is called at start, after each reconnect, and when
 	// the outbox is empty again after it was full; never concurrently, and off the hot path. Nil for none.
 	Reannounce func()
+	// Stuck is called when an event has waited for a minute or more, with how many wait and for how long the oldest has;
+	// once, until no event waits that long any more. Whatever the cause (NATS is away, full, or refuses this client), a
+	// user should hear of it: notifications are late. It must not block. Nil for none.
+	Stuck func(pending int, oldest time.Duration)
 }
 
 // Outbox takes events off the reconcile path: Announce queues, Start publishes. The events of one object are published in
 // order, those of different objects concurrently. What waits is lost with the process; that is why the current state is
-// announced again at start, under the same ids.
+// announced again at start, under the same ids. What the broker had stored may be lost with the broker; that is why the
+// same is done after a reconnect, when the outbox has forgotten what it published before.
 //
 // All methods are safe for concurrent use, and on a nil outbox Announce does nothing.
 type Outbox struct {
@@ -72,7 +77,8 @@ func NewOutbox(b Bus, o OutboxOptions) *Outbox {
 }
 
 // Announce queues an event for publishing; id is the transition's (see event.ID). It never blocks. An id that waits
-// already, or was published lately, is passed over.
+// already, or was published lately and since the last reconnect, is passed over. An event that cannot be wrapped (see
+// event.Wrap) is logged and counted as dropped.
 func (o *Outbox) Announce(id string, ev event.Event) {
 	if o == nil || o.bus == nil {
 		return
@@ -124,6 +130,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 		running.Go(func() { o.publish(ctx) })
 	}
 	running.Go(func() { o.reannounce(ctx) })
+	running.Go(func() { o.watch(ctx) })
 	running.Wait()
 	return nil
 }
@@ -149,5 +156,6 @@ func (o *Outbox) Oldest() time.Duration {
 	return max(o.options.Clock().Sub(oldest), 0)
 }
 
-// Collectors are the outbox's metrics, for the caller to register.
+// Collectors are the outbox's metrics, for the caller to register once: sluice_outbox_pending and
+// sluice_outbox_oldest_seconds, sluice_outbox_published_total, and sluice_outbox_dropped_total by reason.
 func (o *Outbox) Collectors() []prometheus.Collector { return o.metrics.collectors() }

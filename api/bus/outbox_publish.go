@@ -13,6 +13,8 @@ const (
 	recentSize     = 16 << 10 // ids
 	minBackOff     = 250 * time.Millisecond
 	maxBackOff     = 5 * time.Second
+	stuckAfter     = time.Minute
+	stuckCheck     = 10 * time.Second
 )
 
 // publish takes one object's oldest event after the other until ctx ends.
@@ -99,6 +101,28 @@ func (o *Outbox) reannounce(ctx context.Context) {
 			o.forgetPublished()
 			again()
 		}
+	}
+}
+
+// watch says once per outage that events wait, until ctx ends.
+func (o *Outbox) watch(ctx context.Context) {
+	if o.options.Stuck == nil {
+		return
+	}
+	ticker := time.NewTicker(stuckCheck)
+	defer ticker.Stop()
+	for told := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		oldest := o.Oldest()
+		stuck := oldest >= stuckAfter
+		if stuck && !told {
+			o.options.Stuck(o.Pending(), oldest)
+		}
+		told = stuck
 	}
 }
 

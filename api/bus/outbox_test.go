@@ -239,6 +239,29 @@ func TestOutboxAsksForTheStateAtStartAndAfterReconnects(t *testing.T) {
 	})
 }
 
+func TestOutboxSaysThatItIsStuck(t *testing.T) {
+	var told []string
+	o := OutboxOptions{Stuck: func(pending int, oldest time.Duration) {
+		told = append(told, fmt.Sprintf("%d for %s", pending, oldest.Truncate(10*time.Second)))
+	}}
+	inBubble(t, o, func(t *testing.T, f *fakeBus, out *Outbox) {
+		outage := func(id string, lasts time.Duration) {
+			f.set(unavailable)
+			out.Announce(id, testEvent("a"))
+			out.Announce(id+" b", testEvent("b"))
+			<-time.After(lasts)
+			f.set(nil)
+			<-time.After(time.Minute)
+		}
+		outage("short", 30*time.Second)
+		outage("long", time.Hour)
+		outage("next", 2*time.Minute)
+		if want := []string{"2 for 1m0s", "2 for 1m0s"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q: once for each outage of over a minute", told, want)
+		}
+	})
+}
+
 func TestOutboxWithoutBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var none *Outbox

@@ -6,13 +6,14 @@ import (
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
-// Events is the stream every controller publishes to. It keeps a week: what was handled stays for the audit trail.
+// Events is the stream every controller publishes to. It keeps three days: what was handled stays for the audit trail, and
+// an event has about a kilobyte, so that a thousand applications may move 350 revisions a day before publishing waits.
 func Events() Stream {
 	return Stream{
 		Name:     event.Stream,
 		Subjects: []string{event.SubjectPrefix + ".>"},
-		MaxAge:   7 * 24 * time.Hour,
-		MaxBytes: 512 << 20,
+		MaxAge:   3 * 24 * time.Hour,
+		MaxBytes: 1 << 30,
 		Window:   30 * time.Minute,
 	}
 }

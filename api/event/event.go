@@ -1,6 +1,7 @@
 // Package event holds what controllers say to notify-controller and to every other consumer: Flux's event JSON in a
 // CloudEvents 1.0 envelope (binary mode, NATS protocol binding), the subject it travels on, and the id that makes
-// repeating it harmless.
+// repeating it harmless. Read [Wrap] and [Unwrap], then [ID], then [Subject]. Every function is pure, and safe for
+// concurrent use.
 //
 // Nothing but references, ids and short messages goes into an event: no spec, manifest, diff or secret value.
 package event
@@ -58,7 +59,9 @@ type Envelope struct {
 	Data []byte
 }
 
-// ID identifies one transition of one object: the same for every repetition of it, whoever announces it.
+// ID identifies one transition of one object: the same for every repetition of it, whoever announces it. Transition is
+// the condition's lastTransitionTime, which counts in whole seconds; revision is what the condition is about, and may be
+// empty. It is 32 hex digits.
 func ID(uid types.UID, transition time.Time, reason, revision string) string {
 	sum := sha256.New()
 	for _, part := range []string{string(uid), transition.UTC().Format(time.RFC3339), reason, revision} {
@@ -68,7 +71,8 @@ func ID(uid types.UID, transition time.Time, reason, revision string) string {
 }
 
 // Wrap puts an event into its envelope. The event's message is cut to [MaxMessage]; an event that is still larger than
-// [MaxData], or that lacks a kind, name, reason or reporting controller, is refused.
+// [MaxData], or that lacks a kind, name, reason or reporting controller, is refused; so is an empty id. The event given
+// is not changed.
 func Wrap(id string, ev Event) (Envelope, error) {
 	obj := ev.InvolvedObject
 	if id == "" || obj.Kind == "" || obj.Name == "" || ev.Reason == "" || ev.ReportingController == "" {
@@ -98,7 +102,9 @@ func Wrap(id string, ev Event) (Envelope, error) {
 	}, nil
 }
 
-// Unwrap reads the event out of an envelope and checks what a consumer relies on.
+// Unwrap reads the event out of an envelope and checks what a consumer relies on: the CloudEvents version, the size, and
+// that the involved object has a kind and a name and the event a reason. Its error is final: the same envelope is refused
+// again.
 func Unwrap(env Envelope) (Event, error) {
 	var ev Event
 	if len(env.Data) > MaxData {
@@ -116,7 +122,7 @@ func Unwrap(env Envelope) (Event, error) {
 	return ev, nil
 }
 
-// Shorten cuts s to at most limit bytes, at a rune, and ends what it cut with "…".
+// Shorten cuts s to at most limit bytes, which must be three or more, at a rune, and ends what it cut with "…".
 func Shorten(s string, limit int) string {
 	const mark = "…"
 	if len(s) <= limit {

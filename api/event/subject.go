@@ -12,7 +12,7 @@ const (
 	Stream        = "SLUICE_EVENTS"
 )
 
-// Address is a subject taken apart.
+// Address is a subject taken apart, escapes resolved.
 type Address struct {
 	Controller, Kind, Namespace, Name, Reason string
 }
@@ -29,7 +29,7 @@ func Subject(controller, kind, namespace, name, reason string) string {
 	return strings.Join(parts, ".")
 }
 
-// ParseSubject is the inverse of [Subject].
+// ParseSubject is the inverse of [Subject]. What Subject would not have written is an error.
 func ParseSubject(subject string) (Address, error) {
 	rest, ok := strings.CutPrefix(subject, SubjectPrefix+".")
 	if !ok {

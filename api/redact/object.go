@@ -25,7 +25,9 @@ const (
 // returned for one object: "Kind/namespace/name: …".
 //
 // The server and its webhooks may repeat any part of an object in what they say. For a Secret and for a tainted object the
-// message is therefore made of fixed words, the kind of error and the paths of the fields, and of nothing else.
+// message is therefore made of fixed words, the kind of error and the paths of the fields, and of nothing else. Tainted is
+// set for an object of any other kind that may hold a secret value (see rendering.Object). Namespace may be empty; the
+// message is empty for no error, and bounded.
 func Object(err error, kind, namespace, name string, tainted bool) string {
 	if err == nil {
 		return ""

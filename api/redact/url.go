@@ -3,6 +3,8 @@
 //   - [Object] for what the API server says about an object: never its words when the object may hold a secret
 //   - [Error] for any other error, [URL] for an address or a text with addresses in it
 //   - [Scrubber] as the second net, for the values that are known
+//
+// Everything here is safe for concurrent use.
 package redact
 
 import "strings"

@@ -20,7 +20,8 @@ const maxKeyText = 16 << 10
 // fingerprintLength is the length of a fingerprint in hex digits.
 const fingerprintLength = 16
 
-// GenerateIdentity makes a new age X25519 key pair: the secret identity line and the recipient to publish for it.
+// GenerateIdentity makes a new age X25519 key pair: the secret identity line and the recipient to publish for it. It fails
+// only when the system has no randomness.
 func GenerateIdentity() (identity, recipient string, err error) {
 	key, err := age.GenerateX25519Identity()
 	if err != nil {

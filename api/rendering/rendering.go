@@ -1,9 +1,12 @@
 // Package rendering is the format in which a rendering travels from render-controller to sync-controller: sealed.
 //
 // One file: a header line, then one JSON line per object, compressed with zstd, encrypted with age to the recipients that
-// sync-controller publishes. Plaintext exists only in memory. Use [Seal] to write it and [Open] to read it; both stream.
-// Nothing that moves without content is inside: revisions, generations and tokens are in the Render record, so that the
-// same content is the same file.
+// sync-controller publishes. Plaintext exists only in memory. Nothing that moves without content is inside: revisions,
+// generations and tokens are in the Render record, so that the same content is the same file.
+//
+// Read it in this order: [Content] is what travels, [ComputeTag] says whether it is the same as before, [Seal] writes it
+// and [Open] reads it; both stream. [GenerateIdentity], [ParseIdentities], [ParseRecipients] and [Fingerprint] are about
+// the keys. Every function is safe for concurrent use as long as nobody changes what it was given.
 //
 // age proves nothing about the sender: accept only a file whose SHA-256 the current Render record names.
 package rendering
@@ -31,10 +34,14 @@ type Tag string
 
 // Header binds a file to its subject. It is the first line.
 type Header struct {
-	Format  int       `json:"format"`
+	// Format is the version of the format, see the constant of that name.
+	Format int `json:"format"`
+	// Subject is the UID of the Kustomization or HelmRelease.
 	Subject types.UID `json:"subject"`
-	Tag     Tag       `json:"tag"`
-	Objects int       `json:"objects"`
+	// Tag of the content that follows.
+	Tag Tag `json:"tag"`
+	// Objects is how many lines with an object follow, a release's own line not counted.
+	Objects int `json:"objects"`
 }
 
 // Object is one object to apply.

@@ -24,7 +24,8 @@ type line struct {
 }
 
 // Seal writes the content for a subject, sealed to the recipients. Tag is what [ComputeTag] or [TagBytes] said about it.
-// What was written before an error is of no use. One object at a time is held in memory.
+// What was written before an error is of no use. One object at a time is held in memory. Errors wrap [ErrLimit] when the
+// content is too large, and name the object; an error of w passes through.
 func Seal(w io.Writer, recipients []age.Recipient, subject types.UID, tag Tag, c Content) error {
 	if len(recipients) == 0 || len(recipients) > MaxKeys {
 		return fmt.Errorf("seal rendering: %d recipients, want 1 to %d", len(recipients), MaxKeys)

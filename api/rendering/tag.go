@@ -20,7 +20,8 @@ const (
 
 // ComputeTag returns the tag of a content: an HMAC-SHA256 over its canonical form (JSON with sorted keys, each part with
 // its length before it), objects in order, with phases, taints and the release. Equal contents have equal tags; without
-// the key nobody can test a guess about the content.
+// the key, which should have 32 bytes, nobody can test a guess about the content. An object without apiVersion or kind,
+// or above [MaxObject], is an error.
 func ComputeTag(key []byte, c Content) (Tag, error) {
 	mac := newMAC(key, contentDomain)
 	mac.part(c.Release)

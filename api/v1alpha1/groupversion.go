@@ -6,7 +6,10 @@
 // a record has no desired state of its own, it is written whole in one request, and the generation it speaks about is
 // subject.generation.
 //
-// No record ever holds a secret value or a plain hash of one.
+// Read [Render] first: what was rendered from what, or why not. Then [Sync]: what became of it in the cluster. [RecordName]
+// names both.
+//
+// No record ever holds a secret value or a plain hash of one. The types are plain values: a copy is DeepCopy's.
 //
 // +kubebuilder:object:generate=true
 // +groupName=sluice.dev

@@ -131,11 +131,11 @@ func receive[T any](t *testing.T, c <-chan T) T {
 	}
 }
 
-func receiveNone(t *testing.T, c <-chan bus.Delivery) {
+func receiveNone[T any](t *testing.T, c <-chan T) {
 	t.Helper()
 	select {
-	case d := <-c:
-		t.Fatalf("unexpected delivery of %q, attempt %d", d.ID, d.Attempt)
+	case v := <-c:
+		t.Fatalf("unexpected: %+v", v)
 	case <-time.After(quiet):
 	}
 }

@@ -46,6 +46,11 @@ func NewServer(t testing.TB, change ...func(*server.Options)) *Server {
 	return s
 }
 
+// MaxPayload is a change for [StartServer]: the most bytes of a message, headers included.
+func MaxPayload(bytes int32) func(*server.Options) {
+	return func(o *server.Options) { o.MaxPayload = bytes }
+}
+
 // URL is where the server listens, whether it runs or not.
 func (s *Server) URL() string {
 	return "nats://" + net.JoinHostPort(s.options.Host, strconv.Itoa(s.options.Port))

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -51,6 +52,10 @@ func alertKind() schema.GroupVersionKind {
 
 func providerKind() schema.GroupVersionKind {
 	return notificationv1beta3.GroupVersion.WithKind(notificationv1beta3.ProviderKind)
+}
+
+func deploymentKind() schema.GroupVersionKind {
+	return appsv1.SchemeGroupVersion.WithKind("Deployment")
 }
 
 // Rules returns a rule per Alert, compiled once per version of it.

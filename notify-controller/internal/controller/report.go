@@ -11,13 +11,14 @@ import (
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
-// Reasons of the Events on Alerts and Providers; the first three are Flux's.
+// Reasons of the Events on Alerts, Providers and this controller; the first three are Flux's.
 const (
 	reasonDispatchFailed = "NotificationDispatchFailed"
 	reasonInvalidConfig  = "InvalidConfig"
 	reasonSourceFailed   = "SourceFetchFailed"
 	reasonMetadata       = "MetadataAppendFailed"
 	reasonAccessDenied   = "AccessDenied"
+	reasonBusAway        = "NATSUnreachable"
 )
 
 // maxEvent is the API server's limit for a core/v1 Event's message, in bytes.

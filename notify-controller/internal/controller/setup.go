@@ -25,6 +25,8 @@ type Options struct {
 	Bus bus.Bus
 	// Refs decides on references across namespaces.
 	Refs access.Checker
+	// Namespace this controller runs in, for the Event that NATS is away; empty for none.
+	Namespace string
 	// Parallel is how many notifications are sent to one Provider at a time.
 	Parallel int
 	// Metrics registers the collectors; nil for controller-runtime's registry.
@@ -62,6 +64,12 @@ func Setup(mgr ctrl.Manager, o Options) error {
 	}
 	if err := mgr.Add(deliver.NewRouter(o.Bus, directory, morgue, roster, o.Clock, log)); err != nil {
 		return fmt.Errorf("add router: %w", err)
+	}
+	if o.Namespace == "" {
+		return nil
+	}
+	if err := mgr.Add(&away{connected: o.Bus.Connected, namespace: o.Namespace, reports: reports, clock: o.Clock}); err != nil {
+		return fmt.Errorf("add watch on NATS: %w", err)
 	}
 	return nil
 }

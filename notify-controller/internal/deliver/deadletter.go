@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/sluice-gitops/sluice/api/bus"
@@ -17,6 +18,8 @@ const (
 	headerProvider = "Sluice-Provider"
 	// headerSubject is where a message came from that could not be read or routed.
 	headerSubject = "Sluice-Subject"
+	// headerTruncated is how many bytes a message had that did not fit beside its headers; only its beginning is kept.
+	headerTruncated = "Sluice-Truncated"
 )
 
 // refused is the last token of the subject of dead letters that belong to no Provider.
@@ -66,14 +69,19 @@ func (m *Morgue) bury(ctx context.Context, record Record, reason string) error {
 	return nil
 }
 
-// buryEvent keeps a message that nobody can read or route, as it came.
+// buryEvent keeps a message that nobody can read or route, as it came, or as much of it as fits.
 func (m *Morgue) buryEvent(ctx context.Context, d bus.Delivery, reason string) error {
-	err := m.Bus.Publish(ctx, DeadLetters(), bus.Message{
+	letter := bus.Message{
 		Subject: deadLetterSubject + refused,
 		ID:      hash(d.Subject, d.ID, string(d.Data)),
 		Header:  map[string]string{headerReason: headerValue(reason), headerSubject: d.Subject},
 		Data:    d.Data,
-	})
+	}
+	if size := len(d.Data); size > maxRecord {
+		letter.Header[headerTruncated] = strconv.Itoa(size)
+		letter.Data = d.Data[:maxRecord]
+	}
+	err := m.Bus.Publish(ctx, DeadLetters(), letter)
 	if err != nil {
 		return fmt.Errorf("keep dead letter: %w", err)
 	}

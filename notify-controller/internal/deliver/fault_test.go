@@ -26,35 +26,6 @@ import (
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 )
 
-// TestSlowProviderDelaysNobody: one that hangs holds up only its own queue.
-func TestSlowProviderDelaysNobody(t *testing.T) {
-	onBoth(t, func(t *testing.T, b bus.Bus) {
-		const events = 100
-		slack, hung, apps := newSink(t), newSink(t), newCluster()
-		release := make(chan struct{})
-		t.Cleanup(func() { close(release) })
-		hung.does(func(_ http.ResponseWriter, r *http.Request) {
-			select {
-			case <-release:
-			case <-r.Context().Done():
-			}
-		})
-		apps.provider("hung", slackTo(hung))
-		apps.provider("chat", slackTo(slack))
-		apps.alert("hung", "hung")
-		apps.alert("chat", "chat")
-		r := start(t, b, apps)
-		begun := time.Now()
-		for i := range events {
-			r.announce(fmt.Sprintf("e%d", i), failure(fmt.Sprintf("app-%d", i)))
-		}
-		eventually(t, "all of the healthy Provider's", func() bool { return len(slack.got()) == events })
-		if took := time.Since(begun); took > 10*time.Second {
-			t.Errorf("%d notifications took %s beside a Provider that hangs", events, took)
-		}
-	})
-}
-
 // TestBrokerRestarts: what was stored before a restart of NATS is delivered after it, once; and so is what comes then.
 func TestBrokerRestarts(t *testing.T) {
 	server := bustest.NewServer(t)
@@ -225,6 +196,10 @@ func TestNotedLater(t *testing.T) {
 	if v := r.sender.Handle(t.Context(), d); v != bus.Done() || len(slack.got()) != 1 {
 		t.Errorf("come up again: verdict %+v after %d sends, want one send", v, len(slack.got()))
 	}
+	restarted := newRig(t, b, apps, clock.RealClock{})
+	if v := restarted.sender.Handle(t.Context(), d); v != bus.Done() || len(slack.got()) != 1 {
+		t.Errorf("replayed to another process: verdict %+v after %d sends, want one send", v, len(slack.got()))
+	}
 }
 
 // failingStores refuses to write while failing is set.
@@ -324,14 +299,50 @@ func TestQueueOfADeletedProviderIsRemoved(t *testing.T) {
 	}
 }
 
-// forgetful counts forgotten consumers.
+// TestProviderDeletedWhileTheBrokerIsAway: its queue is begun anew when the broker is back, and not tried in a loop.
+func TestProviderDeletedWhileTheBrokerIsAway(t *testing.T) {
+	const sweeps = 5
+	b := &forgetful{Bus: bus.Memory()}
+	t.Cleanup(b.Close)
+	slack, apps := newSink(t), newCluster()
+	slack.does(limited("600"))
+	ref := apps.provider("chat", slackTo(slack))
+	apps.alert("all", "chat")
+	r := start(t, b, apps)
+	r.announce("e1", failure("podinfo"))
+	eventually(t, "an attempt", func() bool { return len(slack.got()) == 1 })
+	b.away.Store(true)
+	apps.remove(ref)
+	r.queues.Wake()
+	eventually(t, "a first try", func() bool { return b.forgotten.Load() > 0 })
+	before := apps.listed()
+	for range sweeps {
+		last := apps.listed()
+		r.queues.Wake()
+		eventually(t, "another sweep", func() bool { return apps.listed() > last })
+	}
+	if got := apps.listed() - before; got > 2*sweeps {
+		t.Errorf("%d sweeps where %d were asked for", got, sweeps)
+	}
+	b.away.Store(false)
+	r.queues.Wake()
+	if got := receive(t, r.deadLetters()).Header["Sluice-Reason"]; got != "the Provider was deleted" {
+		t.Errorf("reason %q", got)
+	}
+}
+
+// forgetful counts forgotten consumers, and forgets none while it is away.
 type forgetful struct {
 	bus.Bus
 	forgotten atomic.Int64
+	away      atomic.Bool
 }
 
 func (f *forgetful) Forget(ctx context.Context, c bus.Consumer) error {
 	f.forgotten.Add(1)
+	if f.away.Load() {
+		return bus.ErrUnavailable
+	}
 	return f.Bus.Forget(ctx, c)
 }
 

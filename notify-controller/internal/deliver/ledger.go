@@ -12,7 +12,7 @@ import (
 type entry struct {
 	Stage plan.Stage `json:"stage,omitempty"`
 	Tries int        `json:"tries,omitempty"`
-	// Until is the end of a claim's lease.
+	// Until is the end of a claim's lease, or of the wait that the target asked for when it failed.
 	Until time.Time `json:"until,omitzero"`
 	// Failure is the last one's reason.
 	Failure string `json:"failure,omitempty"`
@@ -21,7 +21,7 @@ type entry struct {
 }
 
 // ledger remembers deliveries across restarts: claim, send, note. A crash between sending and noting leaves a claim
-// whose lease runs out; that one delivery is sent again.
+// whose lease runs out; that one delivery is sent again. It is safe for concurrent use.
 type ledger struct{ table table[entry] }
 
 func newLedger(b bus.Bus) *ledger {

@@ -89,13 +89,16 @@ func (q *Queues) sweep(ctx context.Context) {
 	for _, provider := range existing {
 		exists[provider.UID] = true
 		q.run(ctx, provider)
+		q.running[provider.UID].orphaned = time.Time{}
 	}
 	listed, err := q.roster.list(ctx)
 	if err != nil && ctx.Err() == nil {
 		q.log.Info("deleted Providers' queues are looked for later", "reason", err.Error())
 	}
 	for _, provider := range listed {
-		q.run(ctx, provider)
+		if q.running[provider.UID] == nil {
+			q.run(ctx, provider)
+		}
 	}
 	for uid, queue := range q.running {
 		if !exists[uid] {
@@ -104,8 +107,9 @@ func (q *Queues) sweep(ctx context.Context) {
 	}
 }
 
+// run starts a queue, unless it runs. One that was stopped because its Provider seemed to be gone starts again.
 func (q *Queues) run(ctx context.Context, provider route.Ref) {
-	if q.running[provider.UID] != nil {
+	if known := q.running[provider.UID]; known != nil && !known.ended() {
 		return
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -115,23 +119,33 @@ func (q *Queues) run(ctx context.Context, provider route.Ref) {
 }
 
 func (q *Queues) spawn(ctx context.Context, running *runningQueue) {
+	handle := guarded(q.sender.Handle, q.sender.giveUp, q.log)
 	q.stopped.Go(func() {
-		defer close(running.done)
-		_ = consume(ctx, q.bus, queue(running.provider, q.parallel), q.sender.Handle, q.clock, q.log) // ends with ctx only
+		_ = consume(ctx, q.bus, queue(running.provider, q.parallel), handle, q.clock, q.log) // ends with ctx only
+		close(running.done)
+		q.Wake()
 	})
+}
+
+// ended says that a queue was stopped and all its sends are finished.
+func (r *runningQueue) ended() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // orphan empties the queue of a Provider that is gone, and in the end removes it.
 func (q *Queues) orphan(ctx context.Context, running *runningQueue) {
-	if running.orphaned.IsZero() {
-		if !q.halt(ctx, running) {
-			return
-		}
-		q.run(ctx, running.provider)
-		q.running[running.provider.UID].orphaned = q.clock.Now()
+	first := running.orphaned.IsZero()
+	if !first && q.clock.Since(running.orphaned) < orphanGrace || !q.halt(ctx, running) {
 		return
 	}
-	if q.clock.Since(running.orphaned) < orphanGrace || !q.halt(ctx, running) {
+	if first {
+		q.run(ctx, running.provider)
+		q.running[running.provider.UID].orphaned = q.clock.Now()
 		return
 	}
 	if err := q.roster.remove(ctx, running.provider.UID); err != nil {
@@ -142,16 +156,17 @@ func (q *Queues) orphan(ctx context.Context, running *runningQueue) {
 	q.log.Info("removed the queue of a deleted Provider", "provider", running.provider.String())
 }
 
-// halt stops a queue and forgets its place, and reports whether that worked: if not, the next sweep tries again.
+// halt stops a queue and forgets its place, and reports whether that is done: if not, a later sweep goes on. It waits for
+// no send, which would hold up everybody's queues; the end of the last one wakes the next sweep.
 func (q *Queues) halt(ctx context.Context, running *runningQueue) bool {
 	running.stop()
-	<-running.done
-	delete(q.running, running.provider.UID)
-	if err := q.bus.Forget(ctx, queue(running.provider, q.parallel)); err != nil {
-		q.log.Info("a consumer is removed later", "provider", running.provider.String(), "reason", err.Error())
-		q.run(ctx, running.provider)
-		q.running[running.provider.UID].orphaned = running.orphaned
+	if !running.ended() {
 		return false
 	}
+	if err := q.bus.Forget(ctx, queue(running.provider, q.parallel)); err != nil {
+		q.log.Info("a consumer is removed later", "provider", running.provider.String(), "reason", err.Error())
+		return false
+	}
+	delete(q.running, running.provider.UID)
 	return true
 }

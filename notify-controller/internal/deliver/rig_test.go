@@ -16,7 +16,7 @@ import (
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
-	"github.com/go-logr/logr"
+	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -63,6 +63,9 @@ type cluster struct {
 	specs    map[route.Ref]notificationv1beta3.ProviderSpec
 	failWith error
 	labels   map[string]string
+	noLabels error
+	secrets  map[string]provider.Secrets
+	lists    int
 	timeout  time.Duration
 	wrap     func(provider.Provider) provider.Provider
 }
@@ -123,12 +126,29 @@ func (c *cluster) Target(_ context.Context, namespace, name string) (deliver.Tar
 }
 
 func (c *cluster) Labels(context.Context, corev1.ObjectReference) (map[string]string, error) {
-	return c.labels, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.labels, c.noLabels
+}
+
+// label gives every object the same labels, or an error when they are asked for.
+func (c *cluster) label(labels map[string]string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.labels, c.noLabels = labels, err
+}
+
+// listed is how often the Providers were listed.
+func (c *cluster) listed() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.lists
 }
 
 func (c *cluster) Providers(context.Context) ([]route.Ref, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.lists++
 	var refs []route.Ref
 	for ref := range c.specs {
 		refs = append(refs, ref)
@@ -146,7 +166,7 @@ func (c *cluster) Open(_ context.Context, ref route.Ref) (deliver.Opened, error)
 	if spec.Suspend {
 		return deliver.Opened{Suspended: true}, nil
 	}
-	built, err := provider.Build(spec, provider.Secrets{})
+	built, err := provider.Build(spec, c.secrets[ref.Name])
 	if err == nil && c.wrap != nil {
 		built = c.wrap(built)
 	}
@@ -183,6 +203,8 @@ type rig struct {
 	bus     bus.Bus
 	cluster *cluster
 	reports *reports
+	metrics *deliver.Metrics
+	logged  *logged
 	sender  *deliver.Sender
 	queues  *deliver.Queues
 	router  *deliver.Router
@@ -191,15 +213,34 @@ type rig struct {
 
 func newRig(t *testing.T, b bus.Bus, c *cluster, clk clock.WithTicker) *rig {
 	t.Helper()
-	told := &reports{}
-	morgue := &deliver.Morgue{Bus: b, Reports: told, Metrics: deliver.NewMetrics()}
+	told, lines, metrics := &reports{}, &logged{}, deliver.NewMetrics()
+	log := funcr.New(lines.add, funcr.Options{Verbosity: 10})
+	morgue := &deliver.Morgue{Bus: b, Reports: told, Metrics: metrics}
 	roster := deliver.NewRoster(b)
-	sender := deliver.NewSender(b, c.Open, morgue, clk, logr.Discard())
+	sender := deliver.NewSender(b, c.Open, morgue, clk, log)
 	return &rig{
-		t: t, bus: b, cluster: c, reports: told, sender: sender,
-		queues: deliver.NewQueues(b, c.Providers, roster, sender, 4, clk, logr.Discard()),
-		router: deliver.NewRouter(b, c, morgue, roster, clk, logr.Discard()),
+		t: t, bus: b, cluster: c, reports: told, metrics: metrics, logged: lines, sender: sender,
+		queues: deliver.NewQueues(b, c.Providers, roster, sender, 4, clk, log),
+		router: deliver.NewRouter(b, c, morgue, roster, clk, log),
 	}
+}
+
+// logged keeps what was logged.
+type logged struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *logged) add(prefix, args string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, prefix+" "+args)
+}
+
+func (l *logged) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.lines)
 }
 
 // start runs the rig until the test ends or stop is called.

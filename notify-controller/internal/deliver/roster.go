@@ -34,7 +34,7 @@ func NewRoster(b bus.Bus) *Roster {
 	}
 }
 
-// add returns once the Provider is on the list; that is remembered for the life of the process.
+// add returns once the Provider is on the list; that is remembered until the list says otherwise.
 func (r *Roster) add(ctx context.Context, provider route.Ref) error {
 	if r.remembers(provider.UID) {
 		return nil
@@ -63,11 +63,17 @@ func (r *Roster) remove(ctx context.Context, uid types.UID) error {
 	return r.change(ctx, func(listed map[types.UID]route.Ref) { delete(listed, uid) })
 }
 
-// list returns the Providers on the list, by UID.
+// list returns the Providers on the list, by UID. What is remembered follows it: a broker may have lost the list.
 func (r *Roster) list(ctx context.Context) ([]route.Ref, error) {
 	listed, _, err := r.table.get(ctx, rosterKey)
 	if err != nil {
 		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.known)
+	for uid := range listed {
+		r.known[uid] = true
 	}
 	return slices.SortedFunc(maps.Values(listed), func(a, b route.Ref) int {
 		return strings.Compare(string(a.UID), string(b.UID))

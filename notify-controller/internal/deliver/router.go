@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -67,7 +68,8 @@ func NewRouter(b bus.Bus, d Directory, m *Morgue, r *Roster, c clock.Clock, log 
 
 // Start routes until ctx ends. It implements manager.Runnable; the manager starts it once its caches are filled.
 func (r *Router) Start(ctx context.Context) error {
-	return consume(ctx, r.bus, router(routeParallel), r.Handle, r.clock, r.log)
+	handle := guarded(r.Handle, r.giveUp, r.log)
+	return consume(ctx, r.bus, router(routeParallel), handle, r.clock, r.log)
 }
 
 // Handle routes one event. Done means that everything it leads to is stored durably.
@@ -103,9 +105,13 @@ func eventID(d bus.Delivery) string {
 	return hash(d.Subject, string(d.Data)) // not of our making, but as good
 }
 
+func (r *Router) giveUp(ctx context.Context, d bus.Delivery, reason string) error {
+	return r.morgue.buryEvent(ctx, d, "event: "+reason)
+}
+
 // refuse keeps an event that cannot be routed as a dead letter of its own.
 func (r *Router) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Verdict {
-	if err := r.morgue.buryEvent(ctx, d, "event: "+redact.Error(cause)); err != nil {
+	if err := r.giveUp(ctx, d, redact.Error(cause)); err != nil {
 		r.log.Error(err, "event cannot be routed", "subject", d.Subject)
 		return retry(d)
 	}
@@ -119,57 +125,80 @@ func (r *Router) route(ctx context.Context, id string, ev event.Event, stored ti
 	if err != nil || repeated {
 		return "repeated", err
 	}
-	rules, err := r.selecting(ctx, ev)
+	selected, err := r.distribute(ctx, id, ev, stored)
 	if err != nil {
 		return "", err
-	}
-	for _, rule := range rules {
-		if err := r.queue(ctx, id, ev, stored, rule); err != nil {
-			return "", fmt.Errorf("route for Alert %s: %w", rule.Alert, err)
-		}
 	}
 	if err := r.history.note(ctx, id, ev); err != nil {
 		return "", err
 	}
-	if len(rules) == 0 {
+	if selected == 0 {
 		return "unmatched", nil
 	}
 	return "routed", nil
 }
 
-// selecting returns the rules that select the event; the object's labels are read at most once.
+// distribute stores a delivery for every Alert that selects the event, and returns how many do. What keeps one Alert's
+// from being stored holds up no other's: the event comes again, and what was stored before keeps its id. What has to be
+// given up is, once nothing is waited for.
+func (r *Router) distribute(ctx context.Context, id string, ev event.Event, stored time.Time) (int, error) {
+	rules, waiting := r.selecting(ctx, ev)
+	var oversized error
+	var hopeless []burial
+	for _, rule := range rules {
+		lost, err := r.queue(ctx, id, ev, stored, rule)
+		switch {
+		case errors.Is(err, errTooLarge):
+			oversized = err
+		case err != nil:
+			waiting = errors.Join(waiting, fmt.Errorf("route for Alert %s: %w", rule.Alert, err))
+		case lost.reason != "":
+			hopeless = append(hopeless, lost)
+		}
+	}
+	if waiting != nil {
+		return 0, waiting
+	}
+	for _, lost := range hopeless {
+		if err := r.morgue.bury(ctx, lost.record, lost.reason); err != nil {
+			return 0, err
+		}
+	}
+	return len(rules), oversized
+}
+
+// selecting returns the rules that select the event; the error says which others cannot be decided. The object's labels
+// are read at most once.
 func (r *Router) selecting(ctx context.Context, ev event.Event) ([]*route.Rule, error) {
 	rules, err := r.directory.Rules(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list Alerts: %w", err)
 	}
-	var labels map[string]string
-	var failure error
-	asked := false
-	ask := func() (map[string]string, error) {
-		if !asked {
-			asked = true
-			labels, failure = r.directory.Labels(ctx, ev.InvolvedObject)
-		}
-		return labels, failure
-	}
+	labels := sync.OnceValues(func() (map[string]string, error) { return r.directory.Labels(ctx, ev.InvolvedObject) })
+	object := ev.InvolvedObject.Kind + "/" + ev.InvolvedObject.Namespace + "/" + ev.InvolvedObject.Name
 	var selecting []*route.Rule
+	var unknown error
 	for _, rule := range rules {
-		selected, err := rule.Selects(ev, ask)
+		selected, err := rule.Selects(ev, labels)
 		if err != nil {
-			object := ev.InvolvedObject.Kind + "/" + ev.InvolvedObject.Namespace + "/" + ev.InvolvedObject.Name
 			r.morgue.Reports.Unknown(rule.Alert, object, redact.Error(err))
-			return nil, fmt.Errorf("read the labels of %s: %w", object, err)
+			unknown = fmt.Errorf("read the labels of %s: %w", object, err)
 		}
 		if selected {
 			selecting = append(selecting, rule)
 		}
 	}
-	return selecting, nil
+	return selecting, unknown
 }
 
-// queue stores the delivery that one Alert asks for, or buries it when it can never be sent.
-func (r *Router) queue(ctx context.Context, id string, ev event.Event, stored time.Time, rule *route.Rule) error {
+// burial is a delivery that can never be sent, and why.
+type burial struct {
+	record Record
+	reason string
+}
+
+// queue stores the delivery that one Alert asks for, or returns it with a reason when it can never be sent.
+func (r *Router) queue(ctx context.Context, id string, ev event.Event, stored time.Time, rule *route.Rule) (burial, error) {
 	notification, conflicts := rule.Notification(ev)
 	if len(conflicts) > 0 {
 		r.morgue.Reports.Conflicting(rule.Alert, conflicts)
@@ -180,24 +209,24 @@ func (r *Router) queue(ctx context.Context, id string, ev event.Event, stored ti
 	}
 	record.ID = recordID(id, rule.Alert, record.Provider)
 	if rule.Problem != "" {
-		return r.morgue.bury(ctx, record, "the Alert is invalid: "+rule.Problem)
+		return burial{record, "the Alert is invalid: " + rule.Problem}, nil
 	}
 	target, err := r.directory.Target(ctx, rule.Alert.Namespace, rule.Provider)
 	if errors.Is(err, ErrNoProvider) && r.clock.Since(stored) >= providerGrace {
-		return r.morgue.bury(ctx, record, "the Provider does not exist")
+		return burial{record, "the Provider does not exist"}, nil
 	}
 	if err != nil {
-		return fmt.Errorf("look up Provider %s: %w", record.Provider, err)
+		return burial{}, fmt.Errorf("look up Provider %s: %w", record.Provider, err)
 	}
 	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) {
-		return nil
+		return burial{}, nil
 	}
 	record.Provider = target.Ref
 	record.ID = recordID(id, rule.Alert, target.Ref)
 	if target.Problem != "" {
-		return r.morgue.bury(ctx, record, target.Problem)
+		return burial{record, target.Problem}, nil
 	}
-	return r.publish(ctx, record)
+	return burial{}, r.publish(ctx, record)
 }
 
 func (r *Router) publish(ctx context.Context, record Record) error {

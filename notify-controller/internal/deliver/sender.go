@@ -3,7 +3,6 @@ package deliver
 import (
 	"context"
 	"errors"
-	"hash/fnv"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -50,8 +49,8 @@ type Sender struct {
 	incidents table[plan.Incident]
 	clock     clock.Clock
 	log       logr.Logger
-	// subjects serialise the deliveries of one subject, by its hash.
-	subjects [64]sync.Mutex
+	// subjects has a turn for what is about one subject, for one Provider.
+	subjects turns
 
 	mu      sync.Mutex
 	paused  map[route.Ref]time.Time
@@ -81,6 +80,7 @@ func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 	}
 	state := s.state(d, record, known)
 	if plan.Begin(state).Kind == plan.Finish {
+		s.noteLater(ctx, record, known)
 		return bus.Done()
 	}
 	opened, err := s.open(ctx, record.Provider)
@@ -116,6 +116,9 @@ func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
 		LastFailure: known.Failure,
 		Paused:      s.paused[record.Provider].Sub(now),
 	}
+	if known.Stage == plan.Failed { // the broker waits, too, unless it never heard for how long
+		state.Paused = max(state.Paused, known.Until.Sub(now))
+	}
 	if s.unnoted[record.ID] {
 		state.Stage = plan.Delivered
 	}
@@ -129,9 +132,7 @@ func (s *Sender) try(ctx context.Context, record Record, known entry, opened Ope
 	if ok {
 		subject = stateful.Subject(record.Event)
 	}
-	mutex := s.subject(record.Provider, subject)
-	mutex.Lock()
-	defer mutex.Unlock()
+	defer s.subjects.take(string(record.Provider.UID) + "/" + subject)()
 	if ok {
 		action, err := s.arrange(ctx, record, subject, stateful.Effect(record.Event))
 		if err != nil {
@@ -186,10 +187,11 @@ func (s *Sender) conclude(ctx context.Context, record Record, known entry, failu
 	case plan.Bury:
 		return s.bury(ctx, record, known, action.Why)
 	}
-	if outcome.RetryAfter > 0 {
-		s.pause(record.Provider, action.After)
-	}
 	known.Stage, known.Until, known.Failure = plan.Failed, time.Time{}, outcome.Reason
+	if outcome.RetryAfter > 0 {
+		known.Until = s.clock.Now().Add(action.After)
+		s.pause(record.Provider, known.Until)
+	}
 	if _, err := s.ledger.write(ctx, record.ID, known); err != nil {
 		s.log.Info("a failed attempt is not noted; its lease runs out instead", "delivery", record.ID, "reason", err.Error())
 	}
@@ -214,6 +216,17 @@ func (s *Sender) note(ctx context.Context, record Record, known entry) {
 	}
 }
 
+// noteLater notes what note could not; what comes up again is noted by the process that sent it, or stays in its memory.
+func (s *Sender) noteLater(ctx context.Context, record Record, known entry) {
+	s.mu.Lock()
+	unnoted := s.unnoted[record.ID]
+	delete(s.unnoted, record.ID)
+	s.mu.Unlock()
+	if unnoted {
+		s.note(ctx, record, known)
+	}
+}
+
 func (s *Sender) bury(ctx context.Context, record Record, known entry, reason string) bus.Verdict {
 	if err := s.morgue.bury(ctx, record, reason); err != nil {
 		return s.later(record, err)
@@ -225,6 +238,15 @@ func (s *Sender) bury(ctx context.Context, record Record, known entry, reason st
 	s.log.Info("notification given up", "provider", record.Provider.String(), "alert", record.Alert.String(),
 		"delivery", record.ID, "reason", reason)
 	return bus.Done()
+}
+
+// giveUp buries what cannot be handled at all.
+func (s *Sender) giveUp(ctx context.Context, d bus.Delivery, reason string) error {
+	record, err := decodeRecord(d.Data)
+	if err != nil {
+		return s.morgue.buryEvent(ctx, d, "delivery: "+reason)
+	}
+	return s.morgue.bury(ctx, record, reason)
 }
 
 func (s *Sender) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Verdict {
@@ -241,17 +263,11 @@ func (s *Sender) later(record Record, err error) bus.Verdict {
 	return bus.Retry(brokerWait)
 }
 
-func (s *Sender) subject(target route.Ref, subject string) *sync.Mutex {
-	sum := fnv.New32a()
-	_, _ = sum.Write([]byte(string(target.UID) + "/" + subject)) // a hash.Hash never fails
-	return &s.subjects[sum.Sum32()%uint32(len(s.subjects))]
-}
-
-// pause holds everything for a Provider back that asked to wait; the waiting itself is in the redelivery, and durable.
-func (s *Sender) pause(target route.Ref, wait time.Duration) {
+// pause holds everything for a Provider back that asked to wait. What asked waits in the ledger, over restarts.
+func (s *Sender) pause(target route.Ref, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paused[target] = s.clock.Now().Add(wait)
+	s.paused[target] = until
 }
 
 // forget drops what is remembered of a Provider that is gone.

@@ -20,7 +20,7 @@ import (
 const (
 	deliverySubject   = "sluice.deliveries."
 	deadLetterSubject = "sluice.deadletters."
-	// week is how long streams keep what nobody has handled; it is well above plan.MaxAge.
+	// week is how long what waits to be sent is kept; it is well above plan.MaxAge.
 	week = 7 * 24 * time.Hour
 	// ledgerTTL outlives every message that could bring a delivery up again.
 	ledgerTTL = week + 24*time.Hour

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/bustest"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/ingest"
 )
@@ -73,6 +75,88 @@ func TestStoredBeforeItIsAccepted(t *testing.T) {
 	if err != nil || ev.Message != "no" || m.Subject != "sluice.events.kustomize-controller.Kustomization.apps.podinfo.BuildFailed" {
 		t.Errorf("stored %s on %s: %v", m.Data, m.Subject, err)
 	}
+}
+
+// TestOverTheWire: with a real NATS server that is away, 503; 202 says that it has the event, also after its restart.
+func TestOverTheWire(t *testing.T) {
+	nats := bustest.NewServer(t)
+	b, err := bus.Connect(t.Context(), bus.Options{URL: nats.URL(), Name: "notify-controller"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	endpoint := httptest.NewServer(ingest.New("", b, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard()))
+	t.Cleanup(endpoint.Close)
+	send := func() int {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint.URL, strings.NewReader(body(1, "error", "no")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := endpoint.Client().Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode
+	}
+	if code := send(); code != http.StatusServiceUnavailable {
+		t.Errorf("without NATS: %d, want 503", code)
+	}
+	nats.Start(t)
+	deadline := time.After(20 * time.Second)
+	for code := send(); code != http.StatusAccepted; code = send() {
+		select {
+		case <-deadline:
+			t.Fatalf("with NATS: %d, want 202", code)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	nats.Stop()
+	nats.Start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	found := ""
+	_ = b.Consume(ctx, bus.Consumer{Stream: bus.Events(), Name: "test"}, func(_ context.Context, d bus.Delivery) bus.Verdict {
+		found = d.Subject
+		cancel()
+		return bus.Done()
+	}) // ends with ctx
+	if found != "sluice.events.kustomize-controller.Kustomization.apps.podinfo.BuildFailed" {
+		t.Errorf("found %q in the stream", found)
+	}
+}
+
+// TestEndlessBody: a body that never ends is cut off, however it is sent.
+func TestEndlessBody(t *testing.T) {
+	stored := &stream{}
+	endpoint := httptest.NewServer(ingest.New("", stored, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard()))
+	t.Cleanup(endpoint.Close)
+	endless := &endless{}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint.URL, endless)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := endpoint.Client().Do(request)
+	if err == nil { // else the connection was closed before the answer was read
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("got %d, want 413", answer.StatusCode)
+		}
+	}
+	if read := endless.read.Load(); read > 4*ingest.MaxBody || len(stored.messages) != 0 {
+		t.Errorf("%d bytes were taken, %d messages stored", read, len(stored.messages))
+	}
+}
+
+// endless is a body of chunks.
+type endless struct{ read atomic.Int64 }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read.Add(int64(len(p)))
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
 }
 
 func TestRepetitions(t *testing.T) {

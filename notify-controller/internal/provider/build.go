@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
+	"golang.org/x/net/http/httpguts"
 	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
@@ -82,7 +83,20 @@ func settingsOf(spec notificationv1beta3.ProviderSpec, auth map[string][]byte) (
 	if len(out.headers) > maxHeaders {
 		return out, invalid("the key headers in the Secret of spec.secretRef has %d entries, at most %d are allowed", len(out.headers), maxHeaders)
 	}
-	return out, nil
+	return out, out.legal()
+}
+
+// legal refuses at once what HTTP would refuse at each send, where it looks like a target that cannot be reached.
+func (s settings) legal() error {
+	if !httpguts.ValidHeaderFieldValue(s.token) {
+		return invalid("the key token in the Secret of spec.secretRef has a line break or another control character")
+	}
+	for name, value := range s.headers {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return invalid("the key headers in the Secret of spec.secretRef has an entry that HTTP does not allow: a name is letters, digits and '-', a value one line")
+		}
+	}
+	return nil
 }
 
 func trimmed(data map[string][]byte, key string) string { return strings.TrimSpace(string(data[key])) }

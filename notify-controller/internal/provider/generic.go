@@ -44,7 +44,7 @@ func (g *generic) Send(ctx context.Context, notification event.Event) error {
 		return &Failure{Reason: "the notification cannot be written as JSON", Permanent: true}
 	}
 	headers := maps.Clone(g.headers)
-	headers["Gotk-Component"] = notification.ReportingController
+	headers["Gotk-Component"] = oneLine(plainText(notification.ReportingController))
 	if g.key != nil {
 		mac := hmac.New(sha256.New, g.key)
 		mac.Write(body)

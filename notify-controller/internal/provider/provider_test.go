@@ -142,7 +142,7 @@ func TestPayloads(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			to := newTarget(t, says(200, "ok"))
+			to := newTarget(t, says(200, `{"ok":true}`))
 			tc.spec.Address = to.URL + tc.path
 			if err := build(t, tc.spec, tc.auth).Send(t.Context(), tc.ev); err != nil {
 				t.Fatal(err)
@@ -207,11 +207,17 @@ func TestFailures(t *testing.T) {
 		"slack 429":              {slack, says(429, "", "Retry-After", "30"), provider.Failure{Reason: "the target answered 429 Too Many Requests", RetryAfter: 30 * time.Second}},
 		"slack 429 with a date":  {slack, says(429, "", "Date", "Sat, 21 Nov 2026 10:00:00 GMT", "Retry-After", "Sat, 21 Nov 2026 10:01:00 GMT"), provider.Failure{Reason: "the target answered 429 Too Many Requests", RetryAfter: time.Minute}},
 		"slack 429, nonsense":    {slack, says(429, "", "Retry-After", "-1e9"), provider.Failure{Reason: "the target answered 429 Too Many Requests"}},
+		"slack 429, no time":     {slack, says(429, ""), provider.Failure{Reason: "the target answered 429 Too Many Requests"}},
+		"slack 503 with a time":  {slack, says(503, "", "Retry-After", "7"), provider.Failure{Reason: "the target answered 503 Service Unavailable", RetryAfter: 7 * time.Second}},
 		"slack 500":              {slack, says(500, "rollup_error"), provider.Failure{Reason: "the target answered 500 Internal Server Error (rollup_error)"}},
 		"api not in channel":     {api, says(200, `{"ok":false,"error":"not_in_channel"}`), provider.Failure{Reason: "Slack refused the message: not_in_channel", Permanent: true}},
 		"api ratelimited":        {api, says(200, `{"ok":false,"error":"ratelimited"}`, "Retry-After", "5"), provider.Failure{Reason: "Slack refused the message: ratelimited", RetryAfter: 5 * time.Second}},
 		"api internal error":     {api, says(200, `{"ok":false,"error":"internal_error"}`), provider.Failure{Reason: "Slack refused the message: internal_error"}},
 		"api odd error":          {api, says(200, `{"ok":false,"error":"token-canary is bad"}`), provider.Failure{Reason: "Slack refused the message", Permanent: true}},
+		"api 429":                {api, says(429, `{"ok":false,"error":"ratelimited"}`, "Retry-After", "5"), provider.Failure{Reason: "the target answered 429 Too Many Requests", RetryAfter: 5 * time.Second}},
+		"api login page":         {api, says(200, "<html>token-canary</html>"), provider.Failure{Reason: "the target answered 200 OK, but not as Slack's Web API does"}},
+		"api empty answer":       {api, says(200, ""), provider.Failure{Reason: "the target answered 200 OK, but not as Slack's Web API does"}},
+		"api no verdict":         {api, says(200, `{}`), provider.Failure{Reason: "the target answered 200 OK, but not as Slack's Web API does"}},
 		"pagerduty 400":          {pager, says(400, `{"status":"invalid event","errors":["key-canary"]}`), provider.Failure{Reason: "the target answered 400 Bad Request", Permanent: true}},
 		"pagerduty 429":          {pager, says(429, ""), provider.Failure{Reason: "the target answered 429 Too Many Requests", RetryAfter: 30 * time.Second}},
 		"pagerduty 503":          {pager, says(503, ""), provider.Failure{Reason: "the target answered 503 Service Unavailable"}},
@@ -262,6 +268,36 @@ func TestUnreachable(t *testing.T) {
 				t.Errorf("got %v, want %q", err, tc.want)
 			}
 		})
+	}
+}
+
+// TestRedirectElsewhereCarriesNothing: another host, port or scheme sees neither credentials nor the notification, in
+// whatever place the credentials are.
+func TestRedirectElsewhereCarriesNothing(t *testing.T) {
+	plain := newTarget(t, says(200, "ok"))
+	secure := httptest.NewTLSServer(plain.Config.Handler)
+	t.Cleanup(secure.Close)
+	auth := secret{"token": []byte("token-canary"), "headers": []byte("X-Extra: header-canary")}
+	tests := map[string]spec{
+		"slack webhook": {Type: "slack"},
+		"pagerduty":     {Type: "pagerduty"},
+		"generic":       {Type: "generic"},
+		"generic-hmac":  {Type: "generic-hmac"},
+	}
+	for name, s := range tests {
+		for _, status := range []int{301, 302, 303, 307, 308} {
+			for _, elsewhere := range []string{plain.URL, secure.URL, strings.Replace(plain.URL, "127.0.0.1", "localhost", 1)} {
+				first := newTarget(t, says(status, "", "Location", elsewhere+"/stolen"))
+				s.Address = strings.Replace(first.URL, "://", "://user-canary:password-canary@", 1)
+				err := build(t, s, auth).Send(t.Context(), failure())
+				if err == nil || strings.Contains(err.Error(), "canary") || len(first.requests) != 1 {
+					t.Errorf("%s, %d to %s: %v after %d requests", name, status, elsewhere, err, len(first.requests))
+				}
+			}
+		}
+	}
+	if len(plain.requests) != 0 {
+		t.Errorf("another server saw %+v", plain.requests)
 	}
 }
 
@@ -316,6 +352,9 @@ func TestInvalid(t *testing.T) {
 		"hmac without key":      {spec: spec{Type: "generic-hmac", Address: address}, want: "needs the key token"},
 		"proxy in the Secret":   {spec: spec{Type: "generic", Address: address}, auth: secret{"proxy": []byte("http://canary")}, want: "the key proxy, which is not served"},
 		"headers not YAML":      {spec: spec{Type: "generic", Address: address}, auth: secret{"headers": []byte("- canary")}, want: "not a YAML map of strings"},
+		"header's name":         {spec: spec{Type: "generic", Address: address}, auth: secret{"headers": []byte("'X canary': a")}, want: "an entry that HTTP does not allow"},
+		"header's value":        {spec: spec{Type: "generic", Address: address}, auth: secret{"headers": []byte(`X-Key: "canary\r\nX-Other: a"`)}, want: "an entry that HTTP does not allow"},
+		"token of two lines":    {spec: spec{Type: "slack", Address: address}, auth: secret{"token": []byte("canary\ncanary")}, want: "the key token in the Secret of spec.secretRef has a line break"},
 		"headers too large":     {spec: spec{Type: "generic", Address: address}, auth: secret{"headers": bytes.Repeat([]byte("a"), 9000)}, want: "has 9000 bytes"},
 		"empty TLS Secret":      {spec: spec{Type: "generic", Address: address}, tls: secret{}, want: "none of the keys"},
 		"no certificate":        {spec: spec{Type: "generic", Address: address}, tls: secret{"ca.crt": []byte("canary")}, want: "holds no PEM certificate"},
@@ -369,9 +408,11 @@ func TestPagerDutyEffects(t *testing.T) {
 func FuzzPayloads(f *testing.F) {
 	f.Add("podinfo", "BuildFailed", "failed", "revision", "main", "error")
 	f.Add("<!channel>", "&lt;", strings.Repeat("<", 4000), "<@U1>", "\x00\xff", "info")
+	f.Add("podinfo", "BuildFailed", "failed", "revision", "main", "a controller\r\nX-Extra: 1\x00")
 	f.Fuzz(func(t *testing.T, name, reason, message, key, value, severity string) {
 		ev := failure()
 		ev.InvolvedObject.Name, ev.Reason, ev.Message, ev.Severity = name, reason, message, severity
+		ev.ReportingController = severity
 		ev.Metadata = map[string]string{key: value}
 		for _, s := range []spec{{Type: "slack"}, {Type: "pagerduty", Channel: "k"}, {Type: "generic"}} {
 			to := newTarget(t, says(200, "ok"))

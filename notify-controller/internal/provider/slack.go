@@ -29,6 +29,7 @@ type slack struct {
 	address           string
 	token             string
 	channel, username string
+	webAPI            bool
 }
 
 type slackMessage struct {
@@ -57,7 +58,8 @@ func newSlack(client *client, s settings) (Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	if address.Path == apiPath {
+	webAPI := address.Path == apiPath
+	if webAPI {
 		if s.token == "" {
 			return nil, invalid("chat.postMessage needs the key token in the Secret of spec.secretRef")
 		}
@@ -65,7 +67,9 @@ func newSlack(client *client, s settings) (Provider, error) {
 			return nil, invalid("chat.postMessage needs spec.channel")
 		}
 	}
-	return &slack{client: client, address: address.String(), token: s.token, channel: s.channel, username: s.username}, nil
+	return &slack{
+		client: client, address: address.String(), token: s.token, channel: s.channel, username: s.username, webAPI: webAPI,
+	}, nil
 }
 
 func (s *slack) Send(ctx context.Context, notification event.Event) error {
@@ -80,16 +84,22 @@ func (s *slack) Send(ctx context.Context, notification event.Event) error {
 	if answer.status != 200 {
 		return answer.verdict(errorCode(string(answer.body)))
 	}
-	return slackRefusal(answer)
+	return slackRefusal(answer, s.webAPI)
 }
 
-// slackRefusal reads the answer of the Web API, which says 200 to everything. A webhook's is the text "ok".
-func slackRefusal(answer response) error {
+// slackRefusal reads an answer with status 200. The Web API says that to everything, and what does not say "ok" in its
+// form is somebody else's, such as a proxy's login page. A webhook's is the text "ok", and those of services that speak
+// Slack's protocol are whatever they like.
+func slackRefusal(answer response, webAPI bool) error {
 	var body struct {
 		OK    *bool  `json:"ok"`
 		Error string `json:"error"`
 	}
-	if json.Unmarshal(answer.body, &body) != nil || body.OK == nil || *body.OK {
+	unclear := json.Unmarshal(answer.body, &body) != nil || body.OK == nil
+	switch {
+	case unclear && webAPI:
+		return &Failure{Reason: "the target answered 200 OK, but not as Slack's Web API does"}
+	case unclear || *body.OK:
 		return nil
 	}
 	code := errorCode(body.Error)

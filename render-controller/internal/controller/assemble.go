@@ -103,6 +103,7 @@ func openOutbox(ctx context.Context, mgr ctrl.Manager, cfg *config.Config) (*bus
 	}
 	var outbox *bus.Outbox
 	options.Reannounce = func() { reannounce(ctx, mgr.GetClient(), outbox) }
+	options.Stuck = bus.Late(mgr.GetEventRecorderFor(config.Name), cfg.Namespace, config.Name) //nolint:staticcheck // core/v1 Events are what kubectl describe shows
 	outbox = bus.NewOutbox(messages, options)
 	for _, collector := range outbox.Collectors() {
 		if err := metrics.Registry.Register(collector); err != nil {

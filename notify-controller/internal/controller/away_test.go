@@ -1,0 +1,43 @@
+package controller
+
+import (
+	"context"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/clock"
+)
+
+// TestAway: an outage of over a minute is told once, a short one never, and the next one again.
+func TestAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		recorder := record.NewFakeRecorder(100)
+		var connected atomic.Bool
+		watch := &away{connected: connected.Load, namespace: "flux-system", reports: Reports{Recorder: recorder}, clock: clock.RealClock{}}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- watch.Start(ctx) }()
+		for _, outage := range []time.Duration{40 * time.Second, time.Hour, 2 * time.Minute} {
+			connected.Store(false)
+			<-time.After(outage)
+			connected.Store(true)
+			<-time.After(time.Minute)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		close(recorder.Events)
+		var told []string
+		for text := range recorder.Events {
+			told = append(told, text)
+		}
+		if len(told) != 2 || !strings.HasPrefix(told[0], "Warning NATSUnreachable NATS cannot be reached since ") {
+			t.Errorf("told %q, want two Warnings", told)
+		}
+	})
+}

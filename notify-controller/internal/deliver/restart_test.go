@@ -1,0 +1,223 @@
+package deliver_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"k8s.io/utils/clock"
+	clocktesting "k8s.io/utils/clock/testing"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/bustest"
+)
+
+// limited answers 429.
+func limited(after string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", after)
+		w.WriteHeader(http.StatusTooManyRequests)
+	}
+}
+
+// TestRetryAfterSurvivesRestarts, of this controller and of NATS.
+func TestRetryAfterSurvivesRestarts(t *testing.T) {
+	const wait = 4 * time.Second
+	server := bustest.StartServer(t)
+	slack, apps := newSink(t), newCluster()
+	slack.does(limited("4"))
+	apps.provider("chat", slackTo(slack))
+	apps.alert("all", "chat")
+	first := start(t, connect(t, server.URL()), apps)
+	first.announce("e1", failure("podinfo"))
+	eventually(t, "an attempt", func() bool { return len(slack.got()) == 1 })
+	begun := time.Now()
+	first.stop()
+	first.bus.Close()
+	server.Stop()
+	slack.does(nil)
+	server.Start(t)
+	start(t, connect(t, server.URL()), apps)
+	eventually(t, "the next attempt", func() bool { return len(slack.got()) == 2 })
+	if waited := time.Since(begun); waited < wait-200*time.Millisecond {
+		t.Errorf("waited %s, Slack asked for %s", waited, wait)
+	}
+}
+
+// TestRetryAfterIsInTheLedger: when the broker never hears how long to wait and delivers again at once, to another
+// process, that one waits.
+func TestRetryAfterIsInTheLedger(t *testing.T) {
+	b := bus.Memory()
+	t.Cleanup(b.Close)
+	clk := clocktesting.NewFakeClock(time.Now())
+	slack, apps := newSink(t), newCluster()
+	slack.does(limited("600"))
+	ref := apps.provider("chat", slackTo(slack))
+	d := queued(t, ref, "e1", failure("podinfo"))
+	d.Stored = clk.Now()
+	if v := newRig(t, b, apps, clk).sender.Handle(t.Context(), d); v.RetryAfter < 10*time.Minute {
+		t.Fatalf("verdict %+v, want to wait for ten minutes", v)
+	}
+	clk.Step(time.Minute)
+	second := newRig(t, b, apps, clk)
+	if v := second.sender.Handle(t.Context(), d); v.RetryAfter < 9*time.Minute || len(slack.got()) != 1 {
+		t.Errorf("a minute later: verdict %+v after %d sends, want to wait for the other nine", v, len(slack.got()))
+	}
+	clk.Step(10 * time.Minute)
+	slack.does(nil)
+	if v := second.sender.Handle(t.Context(), d); v != bus.Done() || len(slack.got()) != 2 {
+		t.Errorf("in time: verdict %+v after %d sends", v, len(slack.got()))
+	}
+}
+
+// TestBeyondTheWindow: an event that is announced again when the broker has forgotten its id is not sent again.
+func TestBeyondTheWindow(t *testing.T) {
+	server := bustest.StartServer(t)
+	b := connect(t, server.URL())
+	slack, apps := newSink(t), newCluster()
+	apps.provider("chat", slackTo(slack))
+	apps.alert("all", "chat")
+	first := start(t, b, apps)
+	first.announce("e1", failure("podinfo"))
+	eventually(t, "the notification", func() bool { return len(slack.got()) == 1 })
+	first.stop()
+	server.Stop()
+	server.Start(t)
+	second := start(t, b, apps)
+	again := delivery(t, "e1", failure("podinfo")).Message
+	again.ID = "the broker takes it for another one"
+	second.publish(bus.Events(), again)
+	second.announce("e2", failure("other"))
+	eventually(t, "the new one", func() bool { return strings.Contains(strings.Join(slack.got(), ""), "of other") })
+	second.stop()
+	if got := len(slack.got()); got != 2 {
+		t.Errorf("Slack got %d messages, want 2", got)
+	}
+}
+
+// TestChangedProviderGetsWhatWaits: an attempt uses the Provider as it is then.
+func TestChangedProviderGetsWhatWaits(t *testing.T) {
+	b := bus.Memory()
+	t.Cleanup(b.Close)
+	old, renewed, apps := newSink(t), newSink(t), newCluster()
+	old.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
+	ref := apps.provider("chat", slackTo(old))
+	r := newRig(t, b, apps, clock.RealClock{})
+	d := queued(t, ref, "e1", failure("podinfo"))
+	if v := r.sender.Handle(t.Context(), d); v.RetryAfter <= 0 {
+		t.Fatalf("verdict %+v, want a retry", v)
+	}
+	apps.provider("chat", slackTo(renewed))
+	if v := r.sender.Handle(t.Context(), d); v != bus.Done() || len(renewed.got()) != 1 || len(old.got()) != 1 {
+		t.Errorf("verdict %+v, %d at the new address, %d at the old one", v, len(renewed.got()), len(old.got()))
+	}
+}
+
+// TestWipedBrokerHearsItAgain: what NATS had stored and lost before it was delivered is announced again by the
+// controller that it came from, and delivered.
+func TestWipedBrokerHearsItAgain(t *testing.T) {
+	server := bustest.StartServer(t)
+	slack, apps := newSink(t), newCluster()
+	slack.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	apps.provider("chat", slackTo(slack))
+	apps.alert("all", "chat")
+	start(t, connect(t, server.URL()), apps)
+	out := outbox(t, connect(t, server.URL()), func(out *bus.Outbox) { out.Announce("the-failure", failure("podinfo")) })
+	eventually(t, "an attempt", func() bool { return len(slack.got()) >= 1 })
+	server.Stop()
+	server.Wipe(t)
+	before := len(slack.got())
+	slack.does(nil)
+	server.Start(t)
+	eventually(t, "the notification", func() bool { return len(slack.got()) > before })
+	if waits := out.Pending(); waits != 0 {
+		t.Errorf("%d events still wait to be published", waits)
+	}
+}
+
+// TestFlappingBroker: events that are announced while NATS comes and goes arrive, each once.
+func TestFlappingBroker(t *testing.T) {
+	const flaps, events = 5, 12
+	server := bustest.StartServer(t)
+	slack, apps := newSink(t), newCluster()
+	apps.provider("chat", slackTo(slack))
+	apps.alert("all", "chat")
+	receiving, sending := connect(t, server.URL()), connect(t, server.URL())
+	r := start(t, receiving, apps)
+	announced := 0
+	out := outbox(t, sending, func(*bus.Outbox) {})
+	announce := func() {
+		out.Announce(fmt.Sprintf("e%d", announced), failure(fmt.Sprintf("app-%d", announced)))
+		announced++
+	}
+	for range flaps {
+		for range events {
+			announce()
+		}
+		server.Stop()
+		for range events {
+			announce()
+		}
+		server.Start(t)
+		eventually(t, "everybody is back", func() bool { return receiving.Connected() && sending.Connected() })
+	}
+	arrived := func() map[string]int {
+		found := map[string]int{}
+		for _, body := range slack.got() {
+			_, text, _ := strings.Cut(body, "BuildFailed of ")
+			name, _, _ := strings.Cut(text, `"`)
+			found[name]++
+		}
+		return found
+	}
+	eventually(t, "every notification", func() bool { return len(arrived()) == announced })
+	r.stop()
+	for name, times := range arrived() {
+		if times != 1 {
+			t.Errorf("%s arrived %d times", name, times)
+		}
+	}
+}
+
+// outbox runs an outbox as a controller does.
+func outbox(t *testing.T, b bus.Bus, again func(*bus.Outbox)) *bus.Outbox {
+	t.Helper()
+	var out *bus.Outbox
+	out = bus.NewOutbox(b, bus.OutboxOptions{Reannounce: func() { again(out) }})
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { _ = out.Start(ctx) }) // ends with ctx only
+	t.Cleanup(func() { cancel(); running.Wait() })
+	return out
+}
+
+// TestRosterIsWrittenAgain: when the broker has lost the list of queues, the next notification brings its Provider back.
+func TestRosterIsWrittenAgain(t *testing.T) {
+	b := bus.Memory()
+	t.Cleanup(b.Close)
+	slack, apps := newSink(t), newCluster()
+	apps.provider("chat", slackTo(slack))
+	apps.alert("all", "chat")
+	r := start(t, b, apps)
+	r.announce("e1", failure("podinfo"))
+	eventually(t, "the first", func() bool { return len(slack.got()) == 1 })
+	store, err := b.Store(t.Context(), "sluice-queues", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Delete(t.Context(), "queues"); err != nil {
+		t.Fatal(err)
+	}
+	before := apps.listed()
+	r.queues.Wake()
+	eventually(t, "a sweep that ends", func() bool { r.queues.Wake(); return apps.listed() > before+1 })
+	r.announce("e2", recovery("podinfo"))
+	eventually(t, "the second", func() bool { return len(slack.got()) == 2 })
+	if entry, err := store.Get(t.Context(), "queues"); err != nil || !strings.Contains(string(entry.Value), "provider-chat") {
+		t.Errorf("roster: %s, %v", entry.Value, err)
+	}
+}
