@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/chart"
+	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
 )
 
 // source is an artifact with the given files.
@@ -167,6 +168,8 @@ func TestLoadRefuses(t *testing.T) {
 		"a file":             {demo(nil), "elsewhere", chart.ErrReference, "helm lint"},
 		"escaping name":      {demo(map[string]string{"charts/demo/Chart.yaml": "apiVersion: v2\nname: ..\nversion: 1.0.0\n"}), "charts/demo", chart.ErrReference, ""},
 		"hidden name":        {demo(map[string]string{"charts/demo/Chart.yaml": "apiVersion: v2\nname: .x\nversion: 1.0.0\n"}), "charts/demo", chart.ErrReference, "letters"},
+		"escaping subchart":  {demo(map[string]string{"charts/demo/charts/x/Chart.yaml": "apiVersion: v2\nname: ..\nversion: 1.0.0\n"}), "charts/demo", chart.ErrReference, ""},
+		"subchart of none":   {demo(map[string]string{"charts/demo/charts/x/Chart.yaml": "apiVersion: v2\nname: ../../x\nversion: 1.0.0\n"}), "charts/demo", chart.ErrReference, ""},
 		"null":               {demo(map[string]string{"charts/demo/Chart.yaml": "null\n"}), "charts/demo", chart.ErrReference, ""},
 		"local":              {dependency("file://../lib", "1.x"), "charts/demo", nil, ""},
 		"local, other":       {dependency("file://../lib", "2.x"), "charts/demo", chart.ErrDependency, "does not match"},
@@ -186,6 +189,15 @@ func TestLoadRefuses(t *testing.T) {
 				t.Errorf("the message shows a credential: %v", err)
 			}
 		})
+	}
+}
+
+func TestFullDiskIsNotTheChartsFault(t *testing.T) {
+	release := gittest.FullDisk(t, 1<<20)
+	_, err := load(t, demo(map[string]string{"charts/demo/files/big": gittest.Random(2 << 20)}), chart.Options{Path: "charts/demo"})
+	release()
+	if err == nil || errors.Is(err, chart.ErrReference) || !strings.Contains(err.Error(), "file too large") {
+		t.Errorf("got %v", err)
 	}
 }
 

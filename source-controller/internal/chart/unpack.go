@@ -49,8 +49,12 @@ func (s *sources) unpack(wanted ...string) error {
 		if header.Typeflag != tar.TypeReg || !filepath.IsLocal(name) || !within(wanted, name) {
 			continue
 		}
-		if err := u.write(name, tr); err != nil {
+		err = u.write(name, tr)
+		if errors.Is(err, errTooLarge) {
 			return fmt.Errorf("%w: unpack %q: %w", ErrReference, name, err)
+		}
+		if err != nil {
+			return fmt.Errorf("unpack %q: %w", name, err)
 		}
 	}
 }

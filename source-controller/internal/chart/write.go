@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sort"
 
@@ -22,7 +23,7 @@ func (c *Chart) Write(w io.Writer, dir string) (err error) {
 	}()
 	file, err := chartutil.Save(c.chart, dir)
 	if err != nil {
-		return fmt.Errorf("package chart: %w", err)
+		return fmt.Errorf("package chart: %w", unnamed(err))
 	}
 	entries, err := readArchive(file)
 	if err != nil {
@@ -44,6 +45,15 @@ func (c *Chart) Write(w io.Writer, dir string) (err error) {
 		return fmt.Errorf("package chart: %w", err)
 	}
 	return nil
+}
+
+// unnamed is an error without the name of the temporary file it is about, which is another one each time.
+func unnamed(err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return file.Err
+	}
+	return err
 }
 
 type archived struct {

@@ -29,7 +29,7 @@ import (
 )
 
 // create creates a GitRepository; change adapts it first.
-func create(t *testing.T, url string, change func(*sourcev1.GitRepository)) *sourcev1.GitRepository {
+func create(t testing.TB, url string, change func(*sourcev1.GitRepository)) *sourcev1.GitRepository {
 	t.Helper()
 	obj := &sourcev1.GitRepository{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace(t), Name: "app"},
@@ -48,7 +48,7 @@ func create(t *testing.T, url string, change func(*sourcev1.GitRepository)) *sou
 }
 
 // until waits for a state of an object, and leaves the object in it.
-func until(t *testing.T, obj client.Object, check func() error) {
+func until(t testing.TB, obj client.Object, check func() error) {
 	t.Helper()
 	eventually(t, func() error {
 		if err := shared.Get(t.Context(), client.ObjectKeyFromObject(obj), obj); err != nil {
@@ -298,6 +298,8 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 	protected.Protect("ada", "another")
 	hung := gittest.New(t)
 	hung.Disturb(gittest.Hang)
+	slow := gittest.New(t)
+	slow.Disturb(gittest.Drip(http.MethodGet, 50*time.Millisecond))
 	cut := gittest.New(t)
 	half := cut.Repo(t, "app")
 	half.Commit("one", map[string]string{"a": "1"})
@@ -333,6 +335,20 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 		"password in the address": {
 			url: "https://ada:canary@example.com/x.git", reason: "URLInvalid", text: "password", stalls: true,
 		},
+		"slow server": {
+			url:    slow.Repo(t, "app").URL,
+			change: func(s *sourcev1.GitRepositorySpec) { s.Timeout = &metav1.Duration{Duration: 200 * time.Millisecond} },
+			reason: "GitOperationFailed", text: "timed out",
+		},
+		"token in the address": {
+			url:    strings.Replace(locked.URL, "://", "://canary-token@", 1),
+			reason: "AuthenticationFailed", text: "wants more than the user name in spec.url",
+		},
+		"endless name": {
+			url:    repo.URL,
+			change: func(s *sourcev1.GitRepositorySpec) { s.Reference.Branch = strings.Repeat("x", 50_000) },
+			reason: "GitOperationFailed", text: "xxx…",
+		},
 		"signatures": {
 			url: repo.URL,
 			change: func(s *sourcev1.GitRepositorySpec) {
@@ -364,6 +380,10 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 				t.Errorf("observedGeneration is %d", obj.Status.ObservedGeneration)
 			}
 			expectEvent(t, obj, corev1.EventTypeWarning, tc.reason, tc.text)
+			request(t, obj) // who asks for a reconcile is told of its end, however it ends
+			if err := hasCondition(obj, meta.ReadyCondition, metav1.ConditionFalse, tc.reason, tc.text); err != nil {
+				t.Error(err)
+			}
 		})
 	}
 }

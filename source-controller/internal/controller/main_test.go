@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
@@ -26,7 +25,7 @@ import (
 // world is one API server and one running source-controller, which the tests of this package share; each test has a
 // namespace of its own.
 type world struct {
-	client.Client
+	client.WithWatch
 	storage string
 	bus     bus.Bus
 }
@@ -44,13 +43,18 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, "start test environment:", err)
 			return 1
 		}
-		defer stop()
-		return m.Run()
+		code := m.Run()
+		if err := shown(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+		stop()
+		return code
 	}())
 }
 
 func start() (stop func(), err error) {
-	ctrl.SetLogger(logr.Discard())
+	ctrl.SetLogger(logs.logger())
 	env := &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "charts", "sluice", "crds")},
 		ErrorIfCRDPathMissing: true,
@@ -108,11 +112,11 @@ func run(ctx context.Context, rc *rest.Config, storage string) (done chan struct
 	if err := controller.Setup(ctx, mgr, cfg, messages, "test"); err != nil {
 		return nil, err
 	}
-	direct, err := client.New(rc, client.Options{Scheme: mgr.GetScheme()})
+	direct, err := client.NewWithWatch(rc, client.Options{Scheme: mgr.GetScheme()})
 	if err != nil {
 		return nil, err
 	}
-	shared = &world{Client: direct, storage: storage, bus: messages}
+	shared = &world{WithWatch: direct, storage: storage, bus: messages}
 	done = make(chan struct{})
 	go func() {
 		defer close(done)
@@ -124,7 +128,7 @@ func run(ctx context.Context, rc *rest.Config, storage string) (done chan struct
 }
 
 // namespace creates a namespace for one test.
-func namespace(t *testing.T) string {
+func namespace(t testing.TB) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := shared.Create(t.Context(), ns); err != nil {
@@ -134,7 +138,7 @@ func namespace(t *testing.T) string {
 }
 
 // eventually polls until check returns nil, and fails with its last error.
-func eventually(t *testing.T, check func() error) {
+func eventually(t testing.TB, check func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()

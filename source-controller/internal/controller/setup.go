@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"time"
 
+	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
+	"github.com/fluxcd/pkg/runtime/metrics"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
@@ -43,34 +46,38 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg config.Config, messages bu
 	if err != nil {
 		return err
 	}
+	recorder := metrics.NewRecorder()
 	outbox := &announcer{reader: mgr.GetClient()}
-	reporter := &report.Reporter{
-		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Bus: outbox, Host: host,
-		// core/v1 events are what Flux's CLI and dashboards look for, by involvedObject.
-		Events: mgr.GetEventRecorderFor(config.Name), //nolint:staticcheck // see above
+	reporter := func() *report.Reporter {
+		return &report.Reporter{
+			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Bus: outbox, Host: host,
+			// core/v1 events are what Flux's CLI and dashboards look for, by involvedObject.
+			Events:  mgr.GetEventRecorderFor(config.Name), //nolint:staticcheck // see above
+			Measure: fluxcontroller.NewMetrics(mgr, recorder, sourcev1.SourceFinalizer).RecordDuration,
+			Schedule: report.Schedule{
+				Retry:      &retry.Limiter{Min: cfg.MinRetryDelay, Max: cfg.MaxRetryDelay},
+				Dependency: cfg.RequeueDependency, Jitter: cfg.Jitter,
+			},
+		}
 	}
 	outbox.repositories = &gitrepository.Reconciler{
-		Reporter: reporter, Secrets: mgr.GetAPIReader(), Git: git.NewClient(git.DefaultLimits()), Clones: cache, Store: files,
-		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
-		Retry:  &retry.Limiter{Min: cfg.MinRetryDelay, Max: cfg.MaxRetryDelay},
-		Jitter: cfg.Jitter, Clock: time.Now,
+		Reporter: reporter(), Secrets: mgr.GetAPIReader(), Git: git.NewClient(git.DefaultLimits()), Clones: cache, Store: files,
+		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles}, Clock: time.Now,
 	}
 	options := controller.Options{MaxConcurrentReconciles: cfg.Concurrent}
 	if err := outbox.repositories.Setup(mgr, options); err != nil {
 		return err
 	}
-	outbox.charts = &helmchart.Reconciler{
-		Reporter: reporter, Store: files, Retry: &retry.Limiter{Min: cfg.MinRetryDelay, Max: cfg.MaxRetryDelay},
-		Dependency: cfg.RequeueDependency, Jitter: cfg.Jitter, Clock: time.Now,
-	}
+	outbox.charts = &helmchart.Reconciler{Reporter: reporter(), Store: files, Clock: time.Now}
 	if err := outbox.charts.Setup(ctx, mgr, options); err != nil {
 		return err
 	}
 	outbox.Outbox = bus.NewOutbox(messages, bus.OutboxOptions{
 		Log: mgr.GetLogger().WithName("outbox"), Reannounce: outbox.reannounce,
+		Stuck: bus.Late(mgr.GetEventRecorderFor(config.Name), cfg.Namespace, config.Name), //nolint:staticcheck // see above
 	})
-	for _, c := range outbox.Collectors() {
-		if err := metrics.Registry.Register(c); err != nil {
+	for _, c := range append(recorder.Collectors(), outbox.Collectors()...) {
+		if err := ctrlmetrics.Registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}

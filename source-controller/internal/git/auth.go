@@ -89,6 +89,17 @@ func (c Credentials) WithProxy(data map[string][]byte) (Credentials, error) {
 	return c, nil
 }
 
+// orUser returns the credentials with a user name that the repository's address holds, unless they have one.
+func (c Credentials) orUser(name string) Credentials {
+	if c.username == "" && c.bearer == "" {
+		c.username = name
+	}
+	return c
+}
+
+// nameOnly is set when there is a user name and nothing else: one from the repository's address.
+func (c Credentials) nameOnly() bool { return c.username != "" && c.password == "" && c.bearer == "" }
+
 // ownTransport is set when these credentials need connections that nobody else uses.
 func (c Credentials) ownTransport() bool {
 	return c.roots != nil || c.certificate != nil || c.proxy != nil

@@ -18,6 +18,8 @@ import (
 const (
 	// maxPacks is how many fetches a clone takes before it is fetched afresh, which also sheds what is superseded.
 	maxPacks = 48
+	// maxStale is by how much the later fetches together may be larger than the largest before that happens sooner.
+	maxStale = 64 << 20
 	// objectCache is how much of a repository is kept in memory while it is read.
 	objectCache = 16 * cache.MiByte
 	// largeObject is from which size on a file is read from disk piece by piece.
@@ -26,32 +28,52 @@ const (
 	tip plumbing.ReferenceName = "refs/sluice/tip"
 )
 
-// Clone is one bare clone on disk. It is for one goroutine at a time.
+// Clone is one bare clone on disk. It is for one goroutine at a time, and must be closed.
 type Clone struct {
 	dir string
+	// objects is the open clone; nil until something is read. Opening reads the index of every pack.
+	objects *filesystem.Storage
+}
+
+// Close releases the clone's files; no [Snapshot] of it can be read any more. The clone can: it opens again.
+func (c *Clone) Close() error {
+	if c.objects == nil {
+		return nil
+	}
+	err := c.objects.Close()
+	c.objects = nil
+	if err != nil {
+		return stored("close", err)
+	}
+	return nil
 }
 
 // Has reports whether a commit is there; false if there is no clone at all.
 func (c *Clone) Has(commit string) bool {
-	s := c.open(c.dir)
-	defer func() { _ = s.Close() }() // it was only read
-	_, err := readCommit(s, commit)
+	_, err := readCommit(c.open(), commit)
 	return err == nil
 }
 
 // Remove removes the clone; the next fetch starts from nothing.
 func (c *Clone) Remove() error {
+	closed := c.Close()
 	if err := os.RemoveAll(c.dir); err != nil {
-		return fmt.Errorf("remove clone: %w", err)
+		return stored("remove", err)
 	}
-	return nil
+	return closed
 }
 
 // Fetch brings a target's commit, and of its history nothing if the server allows it. The session must have an
-// advertisement. If it fails the clone is as it was.
+// advertisement. If it fails the clone is as it was, unless that was damaged: then it is gone.
 func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
-	if c.Has(t.Commit) {
+	_, err := readCommit(c.open(), t.Commit)
+	if err == nil {
 		return nil
+	}
+	if !errors.Is(err, ErrNoCommit) {
+		if err := c.Remove(); err != nil {
+			return err
+		}
 	}
 	if wants := s.wants(t); len(wants) > 0 {
 		err := c.increment(ctx, s, wants, t.Commit)
@@ -64,7 +86,7 @@ func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
 	if len(wants) == 0 {
 		return missing(t)
 	}
-	err := c.replace(ctx, s, wants, t.Commit, true)
+	err = c.replace(ctx, s, wants, t.Commit, true)
 	if errors.Is(err, ErrNoCommit) {
 		return missing(t)
 	}
@@ -84,48 +106,68 @@ func (c *Clone) increment(ctx context.Context, s *Session, wants []plumbing.Hash
 	if !c.extendable() {
 		return c.replace(ctx, s, wants, commit, false)
 	}
-	err := c.fill(ctx, c.dir, s, wants, commit, false)
-	// Damage in older packs shows only when the clone is opened again.
-	if (errors.Is(err, ErrCorrupt) || err == nil && !c.Has(commit)) && ctx.Err() == nil {
-		return c.replace(ctx, s, wants, commit, false)
+	err := fill(ctx, c.open(), c.dir, s, wants, commit, false)
+	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNoCommit) || ctx.Err() != nil {
+		return err
 	}
-	return err
+	// The clone misses what the server was told it has, or the server sent what nobody asked for.
+	if err := c.Remove(); err != nil {
+		return err
+	}
+	return c.replace(ctx, s, wants, commit, false)
 }
 
+// extendable reports whether it is better to fetch into the clone than to fetch it afresh.
 func (c *Clone) extendable() bool {
 	packs, err := filepath.Glob(filepath.Join(c.dir, "objects", "pack", "*.pack"))
-	return err == nil && len(packs) > 0 && len(packs) < maxPacks
+	if err != nil || len(packs) == 0 || len(packs) >= maxPacks {
+		return false
+	}
+	var largest, all int64
+	for _, pack := range packs {
+		info, err := os.Stat(pack)
+		if err != nil {
+			return false
+		}
+		largest, all = max(largest, info.Size()), all+info.Size()
+	}
+	return all-largest <= largest+maxStale
 }
 
 // replace fetches into a new folder, which takes the clone's place when it is complete.
 func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, commit string, history bool) (err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(c.dir), filepath.Base(c.dir)+newMark)
 	if err != nil {
-		return fmt.Errorf("create clone: %w", err)
+		return stored("create", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if err := c.fill(ctx, dir, s, wants, commit, history); err != nil {
+	if err := fillNew(ctx, dir, s, wants, commit, history); err != nil {
 		return err
 	}
 	if err := c.Remove(); err != nil {
 		return err
 	}
 	if err := os.Rename(dir, c.dir); err != nil {
-		return fmt.Errorf("store clone: %w", err)
+		return stored("rename", err)
 	}
 	return nil
 }
 
-func (c *Clone) fill(
-	ctx context.Context, dir string, s *Session, wants []plumbing.Hash, commit string, history bool,
-) (err error) {
-	if err := removePartial(dir); err != nil {
-		return err
-	}
-	into := c.open(dir)
+func fillNew(ctx context.Context, dir string, s *Session, wants []plumbing.Hash, commit string, history bool) (err error) {
+	into := openStorage(dir)
 	defer func() { err = errors.Join(err, into.Close()) }()
 	if err := into.Init(); err != nil {
-		return fmt.Errorf("create clone: %w", err)
+		return stored("create", err)
+	}
+	return fill(ctx, into, dir, s, wants, commit, history)
+}
+
+// fill fetches into a storage, which lies in dir.
+func fill(
+	ctx context.Context, into *filesystem.Storage, dir string, s *Session, wants []plumbing.Hash, commit string, history bool,
+) error {
+	if err := removePartial(dir); err != nil {
+		return err
 	}
 	if err := s.fetch(ctx, into, wants, tipOf(into), history); err != nil {
 		return errors.Join(err, removePartial(dir))
@@ -134,7 +176,7 @@ func (c *Clone) fill(
 		return err
 	}
 	if err := into.SetReference(plumbing.NewHashReference(tip, plumbing.NewHash(commit))); err != nil {
-		return fmt.Errorf("note what was fetched: %w", err)
+		return stored("note what was fetched", err)
 	}
 	return nil
 }
@@ -152,20 +194,28 @@ func tipOf(s *filesystem.Storage) plumbing.Hash {
 func removePartial(dir string) error {
 	partial, err := filepath.Glob(filepath.Join(dir, "objects", "pack", "tmp_*"))
 	if err != nil {
-		return fmt.Errorf("list clone: %w", err)
+		return stored("list", err)
 	}
 	for _, file := range partial {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return fmt.Errorf("remove unfinished pack: %w", err)
+			return stored("remove unfinished pack", err)
 		}
 	}
 	return nil
 }
 
-func (*Clone) open(dir string) *filesystem.Storage {
+func (c *Clone) open() *filesystem.Storage {
+	if c.objects == nil {
+		c.objects = openStorage(c.dir)
+	}
+	return c.objects
+}
+
+// openStorage opens a clone that nobody else writes: of what is no loose object, no file is looked for.
+func openStorage(dir string) *filesystem.Storage {
 	return filesystem.NewStorageWithOptions(
 		osfs.New(dir, osfs.WithBoundOS()),
 		cache.NewObjectLRU(objectCache),
-		filesystem.Options{KeepDescriptors: true, LargeObjectThreshold: largeObject},
+		filesystem.Options{ExclusiveAccess: true, KeepDescriptors: true, LargeObjectThreshold: largeObject},
 	)
 }

@@ -1,13 +1,16 @@
 package git
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/url"
+	"os"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -17,13 +20,22 @@ import (
 )
 
 // describe turns an error of go-git or of the network into one for the user. Nothing a server wrote gets through.
-func (s *Session) describe(err error) error {
+func (s *Session) describe(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
+	if ended := ctx.Err(); ended != nil {
+		err = ended // the rest follows from it, and go-git does not always pass it on
+	}
 	err = plain(err)
-	if s.bounded.exceeded.Load() {
+	var local *fs.PathError
+	switch {
+	case s.bounded.exceeded.Load():
 		return fmt.Errorf("%w: %s sends more than is taken", ErrTooLarge, s.host)
+	case errors.As(err, &local):
+		return stored("write what is fetched", err)
+	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
+		return err // in our own words
 	}
 	var redirect *redirectError
 	if errors.As(err, &redirect) {
@@ -47,6 +59,9 @@ func (s *Session) authentication(err error) error {
 	if errors.Is(err, transport.ErrAuthorizationFailed) {
 		return fmt.Errorf("%w: %s refuses these credentials (HTTP 403)", ErrAuthentication, s.host)
 	}
+	if s.credentials.nameOnly() {
+		return fmt.Errorf("%w: %s wants more than the user name in spec.url; set spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
+	}
 	if s.credentials.secret() {
 		return fmt.Errorf("%w: %s does not accept the credentials in spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
 	}
@@ -68,6 +83,8 @@ func (s *Session) network(err error) error {
 		record    tls.RecordHeaderError
 	)
 	switch {
+	case errors.As(err, &op) && s.credentials.proxy != nil && (op.Op == "proxyconnect" || op.Op == "socks connect"):
+		return s.proxy(op)
 	case errors.As(err, &dns):
 		return fmt.Errorf("cannot find the host %s: %s", s.host, dns.Err)
 	case errors.As(err, &authority):
@@ -81,13 +98,29 @@ func (s *Session) network(err error) error {
 	case protocol(err):
 		return fmt.Errorf("%s does not answer as a git server does; check spec.url", s.host)
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %s closed the connection halfway", ErrCorrupt, s.host)
+		return fmt.Errorf("%w: %s closed the connection halfway", ErrBroken, s.host)
 	}
 	var request *url.Error
-	if errors.As(err, &request) {
+	switch {
+	case errors.As(err, &request) && s.credentials.proxy != nil:
+		return s.proxy(err)
+	case errors.As(err, &request):
 		return fmt.Errorf("cannot reach %s", s.host)
 	}
-	return fmt.Errorf("%w: what %s sent cannot be read", ErrCorrupt, s.host)
+	return fmt.Errorf("%w: what %s sent cannot be read", ErrBroken, s.host)
+}
+
+// proxy describes what keeps a proxy from connecting, of which nothing is quoted: an HTTP proxy words its refusals itself.
+func (s *Session) proxy(err error) error {
+	var dns *net.DNSError
+	var call *os.SyscallError
+	switch {
+	case errors.As(err, &dns):
+		return fmt.Errorf("cannot reach %s: cannot find the host of the proxy in spec.proxySecretRef: %s", s.host, dns.Err)
+	case errors.As(err, &call):
+		return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef: %w", s.host, call.Err)
+	}
+	return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef refuses the connection, or the credentials", s.host)
 }
 
 // plain takes off the wrappers of go-git that do not unwrap.

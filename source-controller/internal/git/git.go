@@ -8,6 +8,9 @@ package git
 
 import (
 	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 )
 
 // Errors that a caller tells apart. What wraps them is a message for the user: it names no credential, and nothing that
@@ -23,8 +26,12 @@ var (
 	ErrNoCommit = errors.New("commit not found")
 	// ErrTooLarge: the server sent more than is taken.
 	ErrTooLarge = errors.New("too large")
-	// ErrCorrupt: what is on disk, or what was sent, is not a whole repository.
+	// ErrCorrupt: what is on disk is not a whole repository.
 	ErrCorrupt = errors.New("incomplete or damaged objects")
+	// ErrBroken: what was sent is not whole.
+	ErrBroken = errors.New("broken answer")
+	// ErrStorage: the clone cannot be written.
+	ErrStorage = errors.New("the clone cannot be stored")
 	// ErrTimeout: the server did not answer in time.
 	ErrTimeout = errors.New("timed out")
 )
@@ -35,9 +42,26 @@ type Limits struct {
 	Advertisement int64
 	// Pack is how many bytes one fetch may have.
 	Pack int64
+	// Objects is how many objects one fetch may have, Object how many bytes one of them when it is unpacked, and Content
+	// all of them together.
+	Objects, Object, Content int64
 }
 
-// DefaultLimits are generous: 64 MiB are about a million references.
+// DefaultLimits are generous: 64 MiB are about a million references. An object is held in memory, sometimes twice.
 func DefaultLimits() Limits {
-	return Limits{Advertisement: 64 << 20, Pack: 4 << 30}
+	return Limits{Advertisement: 64 << 20, Pack: 4 << 30, Objects: 2 << 20, Object: 256 << 20, Content: 32 << 30}
+}
+
+// stored says what was being done on disk when an error came up. Paths are left out: some differ from one attempt to the
+// next, and none of them helps the user.
+func stored(doing string, err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		err = path.Err
+	case errors.As(err, &link):
+		err = link.Err
+	}
+	return fmt.Errorf("%w: %s: %w", ErrStorage, doing, err)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
@@ -60,11 +61,6 @@ func paths(t *testing.T, clone *git.Clone, commit string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
-		if err := snapshot.Close(); err != nil {
-			t.Error(err)
-		}
-	}()
 	var all []string
 	err = snapshot.Walk(t.Context(), func(e pack.Entry) error {
 		all = append(all, e.Path)
@@ -165,6 +161,19 @@ func TestFetchByCommit(t *testing.T) {
 	}
 }
 
+func TestSubjectIsShort(t *testing.T) {
+	repo := gittest.New(t).Repo(t, "app")
+	commit := repo.Commit("\xff subject "+strings.Repeat("x", 100_000), map[string]string{"a": "1"})
+	clone, _ := newClone(t)
+	if _, err := poll(t, clone, repo.URL, &sourcev1.GitRepositoryRef{Branch: "main"}, git.Credentials{}); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := clone.Snapshot(commit)
+	if err != nil || len(snapshot.Subject) > 200 || !utf8.ValidString(snapshot.Subject) {
+		t.Errorf("%v, the subject is %q", err, snapshot.Subject)
+	}
+}
+
 func TestFetchTags(t *testing.T) {
 	repo := gittest.New(t).Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})
@@ -207,7 +216,7 @@ func TestErrorsForUsers(t *testing.T) {
 		"a web page":            {url: repo.URL, disturb: gittest.Status(http.StatusOK), text: "as a git server does"},
 		"nobody listens":        {url: "http://127.0.0.1:1/app.git", text: "connection refused"},
 		"no such host":          {url: "http://host.invalid/app.git", text: "cannot find the host host.invalid"},
-		"a pack that is cut":    {url: repo.URL, disturb: gittest.Truncate(60), want: git.ErrCorrupt, text: "halfway"},
+		"a pack that is cut":    {url: repo.URL, disturb: gittest.Truncate(60), want: git.ErrBroken, text: "halfway"},
 		"redirect to elsewhere": {url: repo.URL, disturb: elsewhere, text: "redirect refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -255,11 +264,16 @@ func TestHungServerEndsInTime(t *testing.T) {
 func TestLimits(t *testing.T) {
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": strings.Repeat("many different bytes 0123456789", 9)})
-	for name, limits := range map[string]git.Limits{
-		"advertisement": {Advertisement: 20, Pack: 1 << 20},
-		"pack":          {Advertisement: 1 << 20, Pack: 40},
+	for name, limit := range map[string]func(*git.Limits){
+		"advertisement": func(l *git.Limits) { l.Advertisement = 20 },
+		"pack":          func(l *git.Limits) { l.Pack = 40 },
+		"objects":       func(l *git.Limits) { l.Objects = 2 },
+		"object":        func(l *git.Limits) { l.Object = 200 },
+		"content":       func(l *git.Limits) { l.Content = 300 },
 	} {
 		t.Run(name, func(t *testing.T) {
+			limits := git.DefaultLimits()
+			limit(&limits)
 			s, err := git.NewClient(limits).Open(repo.URL, git.Credentials{})
 			if err != nil {
 				t.Fatal(err)

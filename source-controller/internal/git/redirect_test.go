@@ -38,17 +38,20 @@ func TestRedirects(t *testing.T) {
 		to     string
 		cred   git.Credentials
 		ok     bool
+		// user is one in the address.
+		user string
 	}{
-		"renamed":                {"the same host may see the credentials", renamed.URL, secret, true},
-		"elsewhere, no secret":   {"there is nothing to keep", elsewhere.URL, git.Credentials{}, true},
-		"elsewhere, with secret": {"another host must not see the credentials", elsewhere.URL, secret, false},
-		"round and round":        {"there is an end to it", here.URL + "/old.git", secret, false},
+		"renamed":                {"the same host may see the credentials", renamed.URL, secret, true, ""},
+		"elsewhere, no secret":   {"there is nothing to keep", elsewhere.URL, git.Credentials{}, true, ""},
+		"elsewhere, with secret": {"another host must not see the credentials", elsewhere.URL, secret, false, ""},
+		"round and round":        {"there is an end to it", here.URL + "/old.git", secret, false, ""},
+		"elsewhere, with a user": {"a user in the address may be a token", elsewhere.URL, git.Credentials{}, false, "canary@"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			here.Disturb(moved(tc.to))
 			there.Requests()
 			clone, _ := newClone(t)
-			_, err := poll(t, clone, here.URL+"/old.git", ref, tc.cred)
+			_, err := poll(t, clone, strings.Replace(here.URL, "://", "://"+tc.user, 1)+"/old.git", ref, tc.cred)
 			if (err == nil) != tc.ok {
 				t.Errorf("got %v: %s", err, tc.reason)
 			}
@@ -59,5 +62,20 @@ func TestRedirects(t *testing.T) {
 				t.Errorf("the other host was asked %v", asked)
 			}
 		})
+	}
+}
+
+func TestUserInTheAddress(t *testing.T) {
+	server := gittest.New(t)
+	repo := server.Repo(t, "app")
+	repo.Commit("one", map[string]string{"a": "1"})
+	server.Protect("canary", "")
+	for user, ok := range map[string]bool{"canary@": true, "other-canary@": false} {
+		clone, _ := newClone(t)
+		address := strings.Replace(repo.URL, "://", "://"+user, 1)
+		_, err := poll(t, clone, address, &sourcev1.GitRepositoryRef{Branch: "main"}, git.Credentials{})
+		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "canary") {
+			t.Errorf("as %s: %v", user, err)
+		}
 	}
 }

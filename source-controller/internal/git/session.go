@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
@@ -26,6 +25,7 @@ type Session struct {
 	credentials Credentials
 	upload      transport.UploadPackSession
 	advertised  *packp.AdvRefs
+	limits      Limits
 	bounded     *limited
 	done        func()
 }
@@ -36,6 +36,9 @@ func (c *Client) Open(address string, cred Credentials) (*Session, error) {
 	if err != nil {
 		return nil, errors.New("the repository's address is not a URL")
 	}
+	// A user name in the address may be a token: it goes where credentials go, and no further.
+	cred = cred.orUser(endpoint.User)
+	endpoint.User, endpoint.Password = "", ""
 	client, bounded, done := c.httpClient(cred)
 	var auth transport.AuthMethod
 	if m := cred.method(); m != nil {
@@ -46,7 +49,7 @@ func (c *Client) Open(address string, cred Credentials) (*Session, error) {
 		done()
 		return nil, fmt.Errorf("open git session: %w", err)
 	}
-	return &Session{host: endpoint.Host, credentials: cred, upload: upload, bounded: bounded, done: done}, nil
+	return &Session{host: endpoint.Host, credentials: cred, upload: upload, limits: c.limits, bounded: bounded, done: done}, nil
 }
 
 // Close ends the session.
@@ -56,7 +59,7 @@ func (s *Session) Close() { s.done() }
 func (s *Session) Advertise(ctx context.Context) (plan.Advertised, error) {
 	adv, err := s.upload.AdvertisedReferencesContext(ctx)
 	if err != nil {
-		return plan.Advertised{}, s.describe(err)
+		return plan.Advertised{}, s.describe(ctx, err)
 	}
 	s.advertised = adv
 	out := plan.Advertised{Refs: make(map[string]string, len(adv.References)+1), Peeled: map[string]string{}}
@@ -73,16 +76,14 @@ func (s *Session) Advertise(ctx context.Context) (plan.Advertised, error) {
 	return out, nil
 }
 
+// headBranch is what the server says that HEAD points at.
 func headBranch(adv *packp.AdvRefs) string {
-	refs, err := adv.AllReferences()
-	if err != nil {
-		return ""
+	for _, link := range adv.Capabilities.Get(capability.SymRef) {
+		if branch, ok := strings.CutPrefix(link, "HEAD:"); ok {
+			return branch
+		}
 	}
-	head, ok := refs[plumbing.HEAD]
-	if !ok || head.Type() != plumbing.SymbolicReference {
-		return ""
-	}
-	return head.Target().String()
+	return ""
 }
 
 // wants is what to ask for to get a target with the least data; empty if the server only gives what it advertises, and
@@ -122,7 +123,7 @@ func (s *Session) everything(t plan.Target) []plumbing.Hash {
 
 // objects is a store that a fetch fills.
 type objects interface {
-	storer.Storer
+	storer.PackfileWriter
 	SetShallow([]plumbing.Hash) error
 	Shallow() ([]plumbing.Hash, error)
 }
@@ -152,20 +153,19 @@ func (s *Session) fetch(ctx context.Context, into objects, wants []plumbing.Hash
 	}
 	res, err := s.upload.UploadPack(ctx, req)
 	if err != nil {
-		return s.describe(err)
+		return s.describe(ctx, err)
 	}
-	err = packfile.UpdateObjectStorage(into, demultiplex(req.Capabilities, res))
+	err = receive(ctx, into, demultiplex(req.Capabilities, res), s.limits)
 	if closed := res.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return s.describe(err)
+		return s.describe(ctx, err)
 	}
 	if !req.Depth.IsZero() {
-		return into.SetShallow(res.Shallows)
+		if err := into.SetShallow(res.Shallows); err != nil {
+			return stored("note what was fetched", err)
+		}
 	}
 	return nil
 }

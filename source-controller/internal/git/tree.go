@@ -12,15 +12,24 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/storage/filesystem"
 
+	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 )
 
 // maxTreeDepth bounds recursion; what is deeper is refused when it is packed anyway.
 const maxTreeDepth = 300
 
-// Snapshot is one commit of a clone. It implements [pack.Tree] and must be closed.
+const (
+	// maxCommit and maxTree bound what is decoded as a whole: a folder of this size has hundreds of thousands of entries.
+	maxCommit = 1 << 20
+	maxTree   = 32 << 20
+	// maxSubject bounds the first line of a message, in bytes.
+	maxSubject = 200
+)
+
+// Snapshot is one commit of a clone. It implements [pack.Tree], and can be read until the clone is closed or fetched into.
 type Snapshot struct {
-	// Subject is the first line of the commit's message.
+	// Subject is the first line of the commit's message, shortened.
 	Subject string
 
 	tree    plumbing.Hash
@@ -29,32 +38,34 @@ type Snapshot struct {
 
 // Snapshot opens a commit that was fetched.
 func (c *Clone) Snapshot(commit string) (*Snapshot, error) {
-	s := c.open(c.dir)
+	s := c.open()
 	found, err := readCommit(s, commit)
 	if err != nil {
-		return nil, errors.Join(err, s.Close())
+		return nil, err
 	}
-	subject, _, _ := strings.Cut(strings.TrimSpace(found.Message), "\n")
-	return &Snapshot{Subject: strings.TrimSpace(subject), tree: found.TreeHash, objects: s}, nil
+	subject, _, _ := strings.Cut(strings.TrimSpace(strings.ToValidUTF8(found.Message, "\uFFFD")), "\n")
+	return &Snapshot{Subject: event.Shorten(strings.TrimSpace(subject), maxSubject), tree: found.TreeHash, objects: s}, nil
 }
 
+// readCommit fails with [ErrNoCommit] if a commit is not there, and with [ErrCorrupt] if it should be but cannot be read.
 func readCommit(s *filesystem.Storage, commit string) (*object.Commit, error) {
-	found, err := object.GetCommit(s, plumbing.NewHash(commit))
-	if errors.Is(err, plumbing.ErrObjectNotFound) {
+	hash := plumbing.NewHash(commit)
+	found, err := s.EncodedObject(plumbing.AnyObject, hash)
+	switch {
+	case err == nil && found.Type() != plumbing.CommitObject:
+		return nil, fmt.Errorf("%w: %s is a %s", ErrNoCommit, commit, found.Type())
+	case errors.Is(err, plumbing.ErrObjectNotFound) && s.HasEncodedObject(hash) != nil:
 		return nil, fmt.Errorf("%w: there is no commit %s", ErrNoCommit, commit)
+	case err != nil:
+		return nil, fmt.Errorf("%w: commit %s", ErrCorrupt, commit)
+	case found.Size() > maxCommit:
+		return nil, fmt.Errorf("%w: commit %s has more than %d bytes", ErrTooLarge, commit, maxCommit)
 	}
+	decoded, err := object.DecodeCommit(s, found)
 	if err != nil {
 		return nil, fmt.Errorf("%w: commit %s", ErrCorrupt, commit)
 	}
-	return found, nil
-}
-
-// Close releases the clone's files.
-func (s *Snapshot) Close() error {
-	if err := s.objects.Close(); err != nil {
-		return fmt.Errorf("close clone: %w", err)
-	}
-	return nil
+	return decoded, nil
 }
 
 // Walk implements [pack.Tree], in the order in which git keeps a tree.
@@ -66,9 +77,9 @@ func (s *Snapshot) walk(ctx context.Context, hash plumbing.Hash, prefix string, 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	tree, err := object.GetTree(s.objects, hash)
+	tree, err := s.readTree(hash, prefix)
 	if err != nil {
-		return fmt.Errorf("%w: folder %q", ErrCorrupt, prefix)
+		return err
 	}
 	seen := make(map[string]bool, len(tree.Entries))
 	for _, e := range tree.Entries {
@@ -115,23 +126,50 @@ func (s *Snapshot) entry(path string, e object.TreeEntry) (pack.Entry, error) {
 	default:
 		return entry, fmt.Errorf("%w: %q has the mode %s", pack.ErrHostile, path, e.Mode)
 	}
-	size, err := s.objects.EncodedObjectSize(e.Hash)
-	if err != nil {
-		return entry, fmt.Errorf("%w: file %q", ErrCorrupt, path)
-	}
-	entry.Size = size
-	entry.Open = func() (io.ReadCloser, error) { return s.blob(path, e.Hash) }
+	entry.Open = func() (io.ReadCloser, int64, error) { return s.blob(path, e.Hash) }
 	return entry, nil
 }
 
-func (s *Snapshot) blob(path string, hash plumbing.Hash) (io.ReadCloser, error) {
+func (s *Snapshot) readTree(hash plumbing.Hash, prefix string) (*object.Tree, error) {
+	found, err := s.objects.EncodedObject(plumbing.TreeObject, hash)
+	if err != nil {
+		return nil, fmt.Errorf("%w: folder %q", ErrCorrupt, prefix)
+	}
+	if found.Size() > maxTree {
+		return nil, fmt.Errorf("%w: folder %q has more than %d bytes of names", ErrTooLarge, prefix, maxTree)
+	}
+	tree, err := object.DecodeTree(s.objects, found)
+	if err != nil {
+		return nil, fmt.Errorf("%w: folder %q", ErrCorrupt, prefix)
+	}
+	return tree, nil
+}
+
+func (s *Snapshot) blob(path string, hash plumbing.Hash) (io.ReadCloser, int64, error) {
 	found, err := s.objects.EncodedObject(plumbing.BlobObject, hash)
 	if err != nil {
-		return nil, fmt.Errorf("%w: file %q", ErrCorrupt, path)
+		return nil, 0, fmt.Errorf("%w: file %q", ErrCorrupt, path)
 	}
 	r, err := found.Reader()
 	if err != nil {
-		return nil, fmt.Errorf("%w: file %q", ErrCorrupt, path)
+		return nil, 0, fmt.Errorf("%w: file %q", ErrCorrupt, path)
 	}
-	return r, nil
+	return &content{ReadCloser: r, path: path, left: found.Size()}, found.Size(), nil
+}
+
+// content is a file's, which has to be as long as the object store says: it is damaged otherwise.
+type content struct {
+	io.ReadCloser
+	path string
+	left int64
+}
+
+func (c *content) Read(p []byte) (int, error) {
+	n, err := c.ReadCloser.Read(p)
+	c.left -= int64(n)
+	switch {
+	case c.left < 0, err != nil && !errors.Is(err, io.EOF), err != nil && c.left > 0:
+		return n, fmt.Errorf("%w: file %q", ErrCorrupt, c.path)
+	}
+	return n, err
 }

@@ -84,6 +84,15 @@ func (r *Repo) Push(ref ...string) {
 	r.Git(append([]string{"push", "--quiet", "--force", "origin"}, ref...)...)
 }
 
+// Forget makes the server's repository anew, empty.
+func (r *Repo) Forget() {
+	r.t.Helper()
+	if err := os.RemoveAll(r.bare); err != nil {
+		r.t.Fatal(err)
+	}
+	r.run(filepath.Dir(r.bare), "init", "--quiet", "--bare", "--initial-branch=main", r.bare)
+}
+
 func (r *Repo) run(dir string, args ...string) string {
 	r.t.Helper()
 	cmd := exec.CommandContext(r.t.Context(), "git", args...)

@@ -35,10 +35,8 @@ type Entry struct {
 	// Path from the root, with slashes.
 	Path string
 	Kind Kind
-	// Size in bytes, of a file.
-	Size int64
-	// Open reads a file's content.
-	Open func() (io.ReadCloser, error)
+	// Open reads a file's content, of the given size in bytes.
+	Open func() (content io.ReadCloser, size int64, err error)
 }
 
 // Tree is what is packed. Walk visits every entry, folders before what is in them, always in the same order, and stops
@@ -76,21 +74,20 @@ var (
 
 // Write packs a tree.
 func Write(ctx context.Context, w io.Writer, tree Tree, o Options) error {
-	rules, err := readRules(ctx, tree, o)
+	entries, rules, err := readTree(ctx, tree, o)
 	if err != nil {
 		return err
 	}
 	zw := gzip.NewWriter(w)
 	tw := tar.NewWriter(zw)
 	p := packer{tar: tw, limits: o.Limits}
-	err = tree.Walk(ctx, func(e Entry) error {
+	for _, e := range entries {
 		if rules.excluded(e.Path, e.Kind == Dir) {
-			return nil
+			continue
 		}
-		return p.add(e)
-	})
-	if err != nil {
-		return err
+		if err := errors.Join(ctx.Err(), p.add(e)); err != nil {
+			return err
+		}
 	}
 	if err := errors.Join(tw.Close(), zw.Close()); err != nil {
 		return fmt.Errorf("finish tarball: %w", err)
@@ -105,38 +102,41 @@ type packer struct {
 }
 
 func (p *packer) add(e Entry) error {
-	header := tar.Header{Name: e.Path, Typeflag: tar.TypeReg, Mode: 0o600, Size: e.Size}
 	switch e.Kind {
 	case Link:
 		return nil
 	case Dir, Submodule:
-		header = tar.Header{Name: e.Path + "/", Typeflag: tar.TypeDir, Mode: 0o750}
+		return p.header(e, tar.Header{Name: e.Path + "/", Typeflag: tar.TypeDir, Mode: 0o750})
 	case Executable:
-		header.Mode = 0o700
+		return p.file(e, 0o700)
 	case Regular:
 	}
-	if p.bytes += header.Size; p.bytes > p.limits.Bytes {
-		return fmt.Errorf("%w: the files have more than %d bytes at %s", ErrTooLarge, p.limits.Bytes, shown(e.Path))
-	}
-	if err := p.tar.WriteHeader(&header); err != nil {
-		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
-	}
-	if header.Typeflag == tar.TypeDir {
-		return nil
-	}
-	return p.copy(e)
+	return p.file(e, 0o600)
 }
 
-func (p *packer) copy(e Entry) (err error) {
-	content, err := e.Open()
+func (p *packer) file(e Entry, mode int64) (err error) {
+	content, size, err := e.Open()
 	if err != nil {
 		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
+	if p.bytes += size; p.bytes > p.limits.Bytes {
+		return fmt.Errorf("%w: the files have more than %d bytes at %s", ErrTooLarge, p.limits.Bytes, shown(e.Path))
+	}
+	if err := p.header(e, tar.Header{Name: e.Path, Typeflag: tar.TypeReg, Mode: mode, Size: size}); err != nil {
+		return err
+	}
 	if n, err := io.Copy(p.tar, content); err != nil {
 		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
-	} else if n != e.Size {
-		return fmt.Errorf("pack %s: it has %d bytes instead of %d", shown(e.Path), n, e.Size)
+	} else if n != size {
+		return fmt.Errorf("pack %s: it has %d bytes instead of %d", shown(e.Path), n, size)
+	}
+	return nil
+}
+
+func (p *packer) header(e Entry, h tar.Header) error {
+	if err := p.tar.WriteHeader(&h); err != nil {
+		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
 	}
 	return nil
 }
@@ -146,7 +146,8 @@ const (
 	maxDepth = 256
 )
 
-// checkPath refuses what could be written anywhere but below a target folder, or into a folder's .git.
+// checkPath refuses what could be written anywhere but below a target folder, or into a folder's .git, by whichever name a
+// file system knows that.
 func checkPath(p string) error {
 	if p == "" || len(p) > maxPath || path.IsAbs(p) || strings.ContainsRune(p, 0) {
 		return fmt.Errorf("%w: %s", ErrHostile, shown(p))
@@ -156,7 +157,7 @@ func checkPath(p string) error {
 		return fmt.Errorf("%w: %s is nested more than %d deep", ErrHostile, shown(p), maxDepth)
 	}
 	for _, part := range parts {
-		if part == "" || part == "." || part == ".." || strings.EqualFold(part, ".git") {
+		if part == "" || part == "." || part == ".." || strings.EqualFold(part, ".git") || strings.EqualFold(part, "git~1") {
 			return fmt.Errorf("%w: %s", ErrHostile, shown(p))
 		}
 	}

@@ -43,8 +43,10 @@ func (f files) Walk(ctx context.Context, visit func(pack.Entry) error) error {
 
 func (f files) entry(name string) pack.Entry {
 	content := f[name]
-	e := pack.Entry{Path: name, Kind: pack.Regular, Size: int64(len(content))}
-	e.Open = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(content)), nil }
+	e := pack.Entry{Path: name, Kind: pack.Regular}
+	e.Open = func() (io.ReadCloser, int64, error) {
+		return io.NopCloser(strings.NewReader(content)), int64(len(content)), nil
+	}
 	for suffix, kind := range map[string]pack.Kind{"*": pack.Executable, "@": pack.Link, "!": pack.Submodule, "/": pack.Dir} {
 		if trimmed, ok := strings.CutSuffix(name, suffix); ok {
 			e.Path, e.Kind = trimmed, kind
@@ -210,6 +212,7 @@ func TestRefused(t *testing.T) {
 		"empty part":       {tree: files{"a//b": "1"}, want: pack.ErrHostile},
 		"NUL":              {tree: files{"a\x00b": "1"}, want: pack.ErrHostile},
 		"git folder":       {tree: files{"x/.GIT/config": "1"}, want: pack.ErrHostile},
+		"short git folder": {tree: files{"x/GIT~1/config": "1"}, want: pack.ErrHostile},
 		"deep":             {tree: files{strings.Repeat("d/", 300) + "f": "1"}, want: pack.ErrHostile},
 		"long":             {tree: files{strings.Repeat("d", 5000): "1"}, want: pack.ErrHostile},
 		"ignored, hostile": {tree: files{"../evil.png": "1"}, want: pack.ErrHostile},

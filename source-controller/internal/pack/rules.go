@@ -24,28 +24,29 @@ type rules struct {
 	sparse  []string
 }
 
-// readRules walks the tree once to check its paths and size, and to read its .sourceignore files. As soon as there is
-// any pattern of the user's own, of the defaults only those for version control stay; spec.ignore comes last and wins.
-func readRules(ctx context.Context, tree Tree, o Options) (rules, error) {
+// readTree walks the tree, checks its paths and size, and reads its .sourceignore files; it opens no other. As soon as
+// there is any pattern of the user's own, of the defaults only those for version control stay; spec.ignore comes last and
+// wins.
+func readTree(ctx context.Context, tree Tree, o Options) ([]Entry, rules, error) {
 	c := collector{limits: o.Limits, sparse: cleanSparse(o.Sparse), folders: map[string]bool{}}
 	if err := tree.Walk(ctx, c.visit); err != nil {
-		return rules{}, err
+		return nil, rules{}, err
 	}
 	for _, dir := range c.sparse {
 		if !c.folders[dir] {
-			return rules{}, fmt.Errorf("%w in the repository: %s", ErrNoFolder, shown(dir))
+			return nil, rules{}, fmt.Errorf("%w in the repository: %s", ErrNoFolder, shown(dir))
 		}
 	}
 	if o.Ignore != nil {
 		if err := c.read(strings.NewReader(*o.Ignore), nil); err != nil {
-			return rules{}, fmt.Errorf("read spec.ignore: %w", err)
+			return nil, rules{}, fmt.Errorf("read spec.ignore: %w", err)
 		}
 	}
 	if len(c.patterns) == 0 {
-		return rules{matcher: sourceignore.NewDefaultMatcher(nil, nil), sparse: c.sparse}, nil
+		return c.entries, rules{matcher: sourceignore.NewDefaultMatcher(nil, nil), sparse: c.sparse}, nil
 	}
 	patterns := append(sourceignore.VCSPatterns(nil), c.patterns...)
-	return rules{matcher: sourceignore.NewMatcher(patterns), sparse: c.sparse}, nil
+	return c.entries, rules{matcher: sourceignore.NewMatcher(patterns), sparse: c.sparse}, nil
 }
 
 func (r rules) excluded(p string, dir bool) bool {
@@ -55,10 +56,10 @@ func (r rules) excluded(p string, dir bool) bool {
 	return r.matcher.Match(strings.Split(p, "/"), dir)
 }
 
-// collector is the first walk over a tree.
+// collector takes in a tree.
 type collector struct {
 	limits   Limits
-	entries  int
+	entries  []Entry
 	patterns []gitignore.Pattern
 	sparse   []string
 	folders  map[string]bool
@@ -68,7 +69,7 @@ func (c *collector) visit(e Entry) error {
 	if err := checkPath(e.Path); err != nil {
 		return err
 	}
-	if c.entries++; c.entries > c.limits.Files {
+	if c.entries = append(c.entries, e); len(c.entries) > c.limits.Files {
 		return fmt.Errorf("%w: the tree has more than %d entries", ErrTooLarge, c.limits.Files)
 	}
 	if e.Kind == Dir {
@@ -78,9 +79,6 @@ func (c *collector) visit(e Entry) error {
 	regular := e.Kind == Regular || e.Kind == Executable
 	if !regular || path.Base(e.Path) != sourceignore.IgnoreFile || !inSparse(c.sparse, e.Path, false) {
 		return nil
-	}
-	if e.Size > maxIgnoreFile {
-		return fmt.Errorf("%w: %s has more than %d bytes", ErrTooLarge, shown(e.Path), maxIgnoreFile)
 	}
 	return c.readFile(e)
 }
@@ -94,11 +92,14 @@ func (c *collector) note(dir string) {
 }
 
 func (c *collector) readFile(e Entry) (err error) {
-	content, err := e.Open()
+	content, size, err := e.Open()
 	if err != nil {
 		return fmt.Errorf("read %s: %w", shown(e.Path), err)
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
+	if size > maxIgnoreFile {
+		return fmt.Errorf("%w: %s has more than %d bytes", ErrTooLarge, shown(e.Path), maxIgnoreFile)
+	}
 	var domain []string
 	if dir := path.Dir(e.Path); dir != "." {
 		domain = strings.Split(dir, "/")

@@ -7,6 +7,8 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/api/event"
 )
 
 // Outcome is how an attempt ended.
@@ -81,9 +83,13 @@ func (c *conditions) artifact() {
 		"new upstream revision '"+o.Upstream+"'")
 }
 
+// maxMessage bounds what a condition says, in bytes: the API server takes no more than 32 KiB, and a spec may hold values
+// of any length.
+const maxMessage = 4 << 10
+
 func (c *conditions) set(kind string, status metav1.ConditionStatus, reason, message string) {
 	apimeta.SetStatusCondition(&c.list, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: message,
+		Type: kind, Status: status, Reason: reason, Message: event.Shorten(message, maxMessage),
 		ObservedGeneration: c.o.Generation,
 		LastTransitionTime: metav1.NewTime(c.o.Now.UTC().Truncate(time.Second)),
 	})

@@ -28,6 +28,8 @@ type Problem struct {
 	Message string
 	// Terminal is set when only a change of the object, or of what it watches, can help: nothing is tried again.
 	Terminal bool
+	// Awaited is set when another object, which is watched, has to come first.
+	Awaited bool
 }
 
 // Error makes a problem usable as an error.
@@ -49,6 +51,13 @@ func StorageProblem(reason, format string, args ...any) *Problem {
 func BuildProblem(reason, format string, args ...any) *Problem {
 	p := FetchProblem(reason, format, args...)
 	p.Condition = sourcev1.BuildFailedCondition
+	return p
+}
+
+// AwaitedProblem is a problem with another object, which is watched.
+func AwaitedProblem(reason, format string, args ...any) *Problem {
+	p := FetchProblem(reason, format, args...)
+	p.Awaited = true
 	return p
 }
 

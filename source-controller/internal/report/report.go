@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,7 +40,7 @@ type Bus interface {
 	Announce(id string, ev event.Event)
 }
 
-// Reporter reads and writes sources. It is safe for concurrent use on different objects.
+// Reporter reads and writes the sources of one kind. It is safe for concurrent use on different objects.
 type Reporter struct {
 	// Client reads from a cache and writes.
 	Client client.Client
@@ -50,6 +52,10 @@ type Reporter struct {
 	Bus Bus
 	// Host is the reporting instance in events.
 	Host string
+	// Measure records how long it took to handle an object, or forgets an object that is gone.
+	Measure func(ctx context.Context, obj conditions.Getter, started time.Time)
+	// Schedule says when to look again.
+	Schedule Schedule
 
 	// written is the resourceVersion of the last write to each object, by UID. The cache may be behind it.
 	written sync.Map

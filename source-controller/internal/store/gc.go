@@ -15,9 +15,13 @@ import (
 const maxListed = 1000
 
 // Collect removes what is superseded in the folder of one object: files older than the TTL, and of the rest the oldest
-// until no more than the allowed number stay. The current file always stays. It returns how many went.
+// until no more than the allowed number stay. The current file always stays, and [Latest] points to it, even if a process
+// was killed after it had stored another one that the status never came to advertise. It returns how many went.
 func (s *Store) Collect(current string) (int, error) {
 	folder := path.Dir(current)
+	if err := s.relink(folder, path.Base(current)); err != nil {
+		return 0, err
+	}
 	old, err := s.superseded(folder, path.Base(current))
 	if err != nil {
 		return 0, err
@@ -29,6 +33,17 @@ func (s *Store) Collect(current string) (int, error) {
 		}
 	}
 	return len(names), nil
+}
+
+// relink points Latest to a file that is there.
+func (s *Store) relink(folder, name string) error {
+	if target, err := s.root.Readlink(path.Join(folder, Latest)); err == nil && target == name {
+		return nil
+	}
+	if _, err := s.root.Lstat(path.Join(folder, name)); err != nil {
+		return nil // it was lost; what makes it again links it
+	}
+	return s.link(folder, name)
 }
 
 // record is one superseded file.

@@ -101,7 +101,7 @@ type Written struct {
 func (s *Store) Write(ctx context.Context, file string, fill func(io.Writer) error) (Written, error) {
 	folder := path.Dir(file)
 	if err := s.root.MkdirAll(folder, dirMode); err != nil {
-		return Written{}, fmt.Errorf("create folder %s: %w", folder, err)
+		return Written{}, fmt.Errorf("create folder %s: %w", folder, cause(err))
 	}
 	temp := path.Join(folder, tempName())
 	written, err := s.writeTemp(temp, fill)
@@ -113,7 +113,7 @@ func (s *Store) Write(ctx context.Context, file string, fill func(io.Writer) err
 	}
 	s.retire(folder, path.Base(file))
 	if err := s.root.Rename(temp, file); err != nil {
-		return Written{}, errors.Join(fmt.Errorf("store %s: %w", file, err), s.remove(temp))
+		return Written{}, errors.Join(fmt.Errorf("store %s: %w", file, cause(err)), s.remove(temp))
 	}
 	if err := s.link(folder, path.Base(file)); err != nil {
 		return Written{}, err
@@ -124,16 +124,16 @@ func (s *Store) Write(ctx context.Context, file string, fill func(io.Writer) err
 func (s *Store) writeTemp(temp string, fill func(io.Writer) error) (w Written, err error) {
 	f, err := s.root.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, fileMode)
 	if err != nil {
-		return w, fmt.Errorf("create temporary file: %w", err)
+		return w, fmt.Errorf("create temporary file: %w", cause(err))
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+	defer func() { err = errors.Join(err, cause(f.Close())) }()
 	sum := sha256.New()
 	counter := &counter{w: io.MultiWriter(f, sum)}
 	if err := fill(counter); err != nil {
 		return w, err
 	}
 	if err := f.Sync(); err != nil {
-		return w, fmt.Errorf("sync artifact: %w", err)
+		return w, fmt.Errorf("sync artifact: %w", cause(err))
 	}
 	return Written{Digest: "sha256:" + hex.EncodeToString(sum.Sum(nil)), Size: counter.n}, nil
 }
@@ -154,10 +154,10 @@ func (s *Store) retire(folder, next string) {
 func (s *Store) link(folder, name string) error {
 	temp := path.Join(folder, tempName())
 	if err := s.root.Symlink(name, temp); err != nil {
-		return fmt.Errorf("link %s: %w", Latest, err)
+		return fmt.Errorf("link %s: %w", Latest, cause(err))
 	}
 	if err := s.root.Rename(temp, path.Join(folder, Latest)); err != nil {
-		return errors.Join(fmt.Errorf("link %s: %w", Latest, err), s.remove(temp))
+		return errors.Join(fmt.Errorf("link %s: %w", Latest, cause(err)), s.remove(temp))
 	}
 	return nil
 }
@@ -235,11 +235,11 @@ func (s *Store) Delete(kind, namespace, name string) error {
 func (s *Store) Scratch() (folder *os.Root, dir string, done func() error, err error) {
 	name := path.Join(workDir, tempName())
 	if err := s.root.MkdirAll(name, dirMode); err != nil {
-		return nil, "", nil, fmt.Errorf("create scratch folder: %w", err)
+		return nil, "", nil, fmt.Errorf("create scratch folder: %w", cause(err))
 	}
 	root, err := s.root.OpenRoot(name)
 	if err != nil {
-		return nil, "", nil, errors.Join(fmt.Errorf("open scratch folder: %w", err), s.root.RemoveAll(name))
+		return nil, "", nil, errors.Join(fmt.Errorf("open scratch folder: %w", cause(err)), s.root.RemoveAll(name))
 	}
 	done = func() error { return errors.Join(root.Close(), s.root.RemoveAll(name)) }
 	return root, filepath.Join(s.dir, name), done, nil
@@ -262,5 +262,19 @@ type counter struct {
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.w.Write(p)
 	c.n += int64(n)
-	return n, err
+	return n, cause(err)
+}
+
+// cause is what went wrong, without the name of the file: temporary names differ from one attempt to the next, and a
+// message that always differs is always news.
+func cause(err error) error {
+	var file *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &file):
+		return file.Err
+	case errors.As(err, &link):
+		return link.Err
+	}
+	return err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
@@ -113,6 +114,33 @@ func TestFailedWriteLeavesNothing(t *testing.T) {
 	if content, err := os.ReadFile(filepath.Join(dir, "gitrepository/a/b/1.tar.gz")); string(content) != "good" {
 		t.Errorf("the old file is %q, %v", content, err)
 	}
+}
+
+func TestFailuresLeaveNothingAndAreSaidInTheSameWords(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, &clock{time.Now()})
+	write(t, s, "gitrepository/a/b/1.tar.gz", "good")
+	large := gittest.Random(2 << 20)
+	release := gittest.FullDisk(t, 1<<20)
+	said := map[string]bool{}
+	for range 1000 {
+		_, err := s.Write(t.Context(), "gitrepository/a/b/2.tar.gz", func(w io.Writer) error {
+			_, err := io.WriteString(w, large)
+			return err
+		})
+		if err == nil {
+			t.Fatal("a full disk takes a file")
+		}
+		said[err.Error()] = true
+	}
+	if len(said) != 1 || !said["file too large"] {
+		t.Errorf("said: %v", said)
+	}
+	if got := list(t, filepath.Join(dir, "gitrepository/a/b")); got != "1.tar.gz latest.tar.gz" {
+		t.Errorf("left %q", got)
+	}
+	release()
+	write(t, s, "gitrepository/a/b/2.tar.gz", large)
 }
 
 func TestCollect(t *testing.T) {

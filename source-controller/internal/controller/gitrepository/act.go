@@ -64,6 +64,7 @@ func (r *Reconciler) build(ctx context.Context, obj *sourcev1.GitRepository, o *
 	if err != nil {
 		return nil, "", plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
 	}
+	defer func() { _ = clone.Close() }() // what was written to it is closed already
 	for attempt := 0; ; attempt++ {
 		if err := clone.Fetch(ctx, o.session, o.Target); err != nil {
 			return nil, "", fetchProblem(obj, err)
@@ -89,8 +90,12 @@ func (r *Reconciler) restore(ctx context.Context, obj *sourcev1.GitRepository) b
 		return false
 	}
 	clone, err := r.Clones.Clone(string(obj.UID), obj.Spec.URL)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = clone.Close() }() // it is only read
 	commit := plan.CommitOf(artifact.Revision)
-	if err != nil || commit == "" || !clone.Has(commit) {
+	if commit == "" || !clone.Has(commit) {
 		return false
 	}
 	target := plan.Target{Commit: commit, Revision: artifact.Revision}
@@ -106,7 +111,6 @@ func (r *Reconciler) store(
 	if err != nil {
 		return nil, "", fmt.Errorf("read commit: %w", err)
 	}
-	defer func() { err = errors.Join(err, snapshot.Close()) }()
 	file := store.Path(sourcev1.GitRepositoryKind, obj.Namespace, obj.Name, target.Commit+".tar.gz")
 	written, err := r.Store.Write(ctx, file, func(w io.Writer) error {
 		return pack.Write(ctx, w, snapshot, pack.Options{Ignore: ignore, Sparse: sparse, Limits: r.Limits})

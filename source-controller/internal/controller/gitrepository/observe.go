@@ -137,6 +137,8 @@ func (o *observed) ask(
 func fetchProblem(obj *sourcev1.GitRepository, err error) *plan.Problem {
 	reason := sourcev1.GitOperationFailedReason
 	switch {
+	case errors.Is(err, git.ErrStorage):
+		return plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
 	case errors.Is(err, git.ErrAuthentication):
 		reason = sourcev1.AuthenticationFailedReason
 	case errors.Is(err, git.ErrEmpty):

@@ -17,7 +17,6 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
-	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
@@ -25,7 +24,7 @@ const defaultTimeout = time.Minute
 
 // Reconciler reconciles GitRepositories. Every field must be set.
 type Reconciler struct {
-	// Reporter reads and writes objects.
+	// Reporter reads and writes objects, and says when to look again.
 	Reporter *report.Reporter
 	// Secrets reads Secrets, uncached.
 	Secrets client.Reader
@@ -37,10 +36,6 @@ type Reconciler struct {
 	Store *store.Store
 	// Limits bound an artifact.
 	Limits pack.Limits
-	// Retry delays failed attempts.
-	Retry *retry.Limiter
-	// Jitter is by how many percent intervals vary.
-	Jitter uint8
 	// Clock tells the time.
 	Clock func() time.Time
 }
@@ -51,6 +46,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	defer r.Reporter.Measure(ctx, &obj, r.Clock())
 	if !obj.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.finalize(ctx, &obj)
 	}

@@ -3,44 +3,23 @@ package gitrepository
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
-// report writes the status that an outcome calls for, says what is new, and returns when to look again.
+// report ends an attempt with what its outcome calls for.
 func (r *Reconciler) report(ctx context.Context, obj *sourcev1.GitRepository, out outcome) (ctrl.Result, error) {
-	if ctx.Err() != nil {
-		// The process is ending: what failed because of that is nobody's news.
-		return ctrl.Result{}, nil
-	}
 	after := obj.DeepCopy()
 	r.status(after, out)
-	if err := r.Reporter.Status(ctx, obj, after); err != nil {
-		return ctrl.Result{}, err
-	}
-	if out.step == plan.Rest {
-		return ctrl.Result{}, nil
-	}
-	r.Reporter.Tell(obj, after, change(out.subject))
-	if out.step == plan.Build && out.problem == nil {
-		ctrl.LoggerFrom(ctx).Info("stored artifact", "revision", out.artifact.Revision, "digest", out.artifact.Digest)
-	}
-	switch {
-	case out.problem == nil:
-		return ctrl.Result{RequeueAfter: plan.Jitter(obj.Spec.Interval.Duration, r.Jitter, rand.Float64())}, nil
-	case out.problem.Terminal:
-		ctrl.LoggerFrom(ctx).Info("stalled", "reason", out.problem.Reason, "message", out.problem.Message)
-		return ctrl.Result{}, nil
-	}
-	r.Retry.Interval(ctrl.Request{NamespacedName: client.ObjectKeyFromObject(obj)}, obj.Spec.Interval.Duration)
-	return ctrl.Result{}, out.problem
+	return r.Reporter.Finish(ctx, report.Ending{
+		Before: obj, After: after, Step: out.step, Problem: out.problem,
+		Change: change(out.subject), Interval: obj.Spec.Interval.Duration,
+	})
 }
 
 // status changes an object's status to what the outcome calls for.

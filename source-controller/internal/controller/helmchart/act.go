@@ -107,9 +107,9 @@ func (r *Reconciler) write(
 
 func sourceProblem(err error) *plan.Problem {
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrDigest) {
-		return plan.FetchProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
+		return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
 	}
-	return plan.FetchProblem(plan.ReasonSourceUnavailable, "the source's artifact cannot be read: %v", err)
+	return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact cannot be read: %v", err)
 }
 
 // chartProblem is what the user reads. What only another commit or spec can mend is not tried again: both are watched.

@@ -54,15 +54,15 @@ func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*meta
 	var repository sourcev1.GitRepository
 	err := reader.Get(ctx, client.ObjectKey{Namespace: obj.Namespace, Name: name}, &repository)
 	if apierrors.IsNotFound(err) {
-		return nil, plan.FetchProblem(plan.ReasonSourceUnavailable,
+		return nil, plan.AwaitedProblem(plan.ReasonSourceUnavailable,
 			"GitRepository %s/%s does not exist; create it, or correct spec.sourceRef.name", obj.Namespace, name)
 	}
 	if err != nil {
-		return nil, plan.FetchProblem(plan.ReasonSourceUnavailable,
+		return nil, plan.AwaitedProblem(plan.ReasonSourceUnavailable,
 			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, apierrors.ReasonForError(err))
 	}
 	if repository.Status.Artifact == nil {
-		return nil, plan.FetchProblem(plan.ReasonNoSourceArtifact,
+		return nil, plan.AwaitedProblem(plan.ReasonNoSourceArtifact,
 			"GitRepository %s/%s has no artifact yet", obj.Namespace, name)
 	}
 	return repository.Status.Artifact, nil

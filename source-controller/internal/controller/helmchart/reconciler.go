@@ -13,7 +13,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
-	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
@@ -22,16 +21,10 @@ const timeout = 2 * time.Minute
 
 // Reconciler reconciles HelmCharts. Every field must be set.
 type Reconciler struct {
-	// Reporter reads and writes objects.
+	// Reporter reads and writes objects, and says when to look again.
 	Reporter *report.Reporter
 	// Store holds the artifacts, the sources' too.
 	Store *store.Store
-	// Retry delays failed attempts.
-	Retry *retry.Limiter
-	// Dependency is when a chart whose source has no artifact yet is looked at again, if nothing happens before.
-	Dependency time.Duration
-	// Jitter is by how many percent intervals vary.
-	Jitter uint8
 	// Clock tells the time.
 	Clock func() time.Time
 }
@@ -42,6 +35,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
+	defer r.Reporter.Measure(ctx, &obj, r.Clock())
 	if !obj.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.finalize(ctx, &obj)
 	}
