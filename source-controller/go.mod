@@ -16,7 +16,7 @@ require (
 require (
 	github.com/elazarl/goproxy v1.8.0 // indirect
 	github.com/fluxcd/cli-utils v1.2.2 // indirect
-	github.com/google/go-cmp v0.7.0 // indirect
+	github.com/google/go-cmp v0.7.0
 	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/onsi/gomega v1.42.1 // indirect
 	sigs.k8s.io/kustomize/api v0.21.1 // indirect

@@ -14,8 +14,10 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
@@ -262,13 +264,54 @@ func TestChartIsNotMadeOfAnotherArtifact(t *testing.T) {
 	}
 	obj := createChart(t, source, nil)
 	until(t, obj, func() error {
-		return hasCondition(obj, sourcev1.FetchFailedCondition, metav1.ConditionTrue, "SourceUnavailable", "stored anew")
+		return hasCondition(obj, meta.ReadyCondition, metav1.ConditionUnknown, "SourceUnavailable", "stored anew")
 	})
 	if obj.Status.Artifact != nil {
 		t.Errorf("packaged: %+v", obj.Status.Artifact)
 	}
 	request(t, source)
 	until(t, obj, chartAt(obj, "1.2.3"))
+}
+
+// TestEmptyVolumeIsNoNews: after a restart on a new volume a chart comes back with its source, and nobody is told.
+func TestEmptyVolumeIsNoNews(t *testing.T) {
+	repo := gittest.New(t).Repo(t, "app")
+	repo.Commit("one", map[string]string{"charts/demo/Chart.yaml": demoChart})
+	source := create(t, repo.URL, nil)
+	until(t, source, func() error { return isReady(source) })
+	obj := createChart(t, source, nil)
+	until(t, obj, chartAt(obj, "1.2.3"))
+	before := obj.DeepCopy()
+
+	nextSecond(t)
+	for _, artifact := range []*meta.Artifact{source.Status.Artifact, obj.Status.Artifact} {
+		if err := os.Remove(filepath.Join(shared.storage, artifact.Path)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	patch := client.MergeFrom(obj.DeepCopy())
+	obj.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "after-the-restart"}
+	if err := shared.Patch(t.Context(), obj, patch); err != nil {
+		t.Fatal(err)
+	}
+	until(t, obj, func() error {
+		if obj.Status.LastHandledReconcileAt != "after-the-restart" {
+			return errors.New("not looked at yet")
+		}
+		return nil
+	})
+	request(t, source)
+	eventually(t, func() error {
+		_, err := os.Stat(filepath.Join(shared.storage, before.Status.Artifact.Path))
+		return err
+	})
+	until(t, obj, chartAt(obj, "1.2.3"))
+	if diff := cmp.Diff(before.Status.Conditions, obj.Status.Conditions); diff != "" {
+		t.Errorf("conditions changed (-before +after):\n%s", diff)
+	}
+	if obj.Status.Artifact.Digest != before.Status.Artifact.Digest {
+		t.Errorf("the chart has the digest %s, before %s", obj.Status.Artifact.Digest, before.Status.Artifact.Digest)
+	}
 }
 
 func TestRotatedCredentials(t *testing.T) {

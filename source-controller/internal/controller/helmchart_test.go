@@ -194,7 +194,7 @@ func TestHelmChartWaitsForItsSourceAndGoesWithItsFiles(t *testing.T) {
 	source := create(t, repo.URL, nil) // still empty
 	obj := createChart(t, source, nil)
 	until(t, obj, func() error {
-		return hasCondition(obj, sourcev1.FetchFailedCondition, metav1.ConditionTrue, "NoSourceArtifact", "no artifact yet")
+		return hasCondition(obj, meta.ReadyCondition, metav1.ConditionUnknown, "NoSourceArtifact", "no artifact yet")
 	})
 	repo.Commit("add chart", map[string]string{"charts/demo/Chart.yaml": demoChart})
 	until(t, obj, chartAt(obj, "1.2.3"))

@@ -34,6 +34,9 @@ type Outcome struct {
 // true; each condition carries the generation it is about.
 func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
 	c := conditions{list: append([]metav1.Condition(nil), before...), o: o}
+	if o.Problem != nil && o.Problem.Passing {
+		return c.passing()
+	}
 	for _, abnormal := range []string{
 		sourcev1.FetchFailedCondition, sourcev1.BuildFailedCondition, sourcev1.StorageOperationFailedCondition,
 	} {
@@ -64,6 +67,20 @@ func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
 type conditions struct {
 	list []metav1.Condition
 	o    Outcome
+}
+
+// passing leaves what is ready as it is; anything else is in progress.
+func (c *conditions) passing() []metav1.Condition {
+	ready := apimeta.FindStatusCondition(c.list, meta.ReadyCondition)
+	if ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == c.o.Generation {
+		return c.list
+	}
+	p := *c.o.Problem
+	c.remove(p.Condition)
+	c.remove(meta.StalledCondition)
+	c.set(meta.ReadyCondition, metav1.ConditionUnknown, p.Reason, p.Message)
+	c.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, p.Message)
+	return c.list
 }
 
 // artifact sets what is said about the artifact: whether it is in storage, and whether upstream is ahead of it.

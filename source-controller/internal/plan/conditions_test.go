@@ -22,6 +22,8 @@ func TestConditions(t *testing.T) {
 	stalled.Problem = &plan.Problem{Condition: "FetchFailed", Reason: "URLInvalid", Message: "bad", Terminal: true}
 	disk := success
 	disk.Problem, disk.Upstream, disk.Stored = plan.StorageProblem("ArchiveOperationFailed", "full"), "main@sha1:2", false
+	passing := success
+	passing.Problem, passing.Stored = plan.PassingProblem("SourceUnavailable", "soon"), false
 	for name, tc := range map[string]struct {
 		reason   string
 		before   plan.Outcome
@@ -44,6 +46,14 @@ func TestConditions(t *testing.T) {
 		"stalled": {
 			reason: "only another spec helps", before: failure, outcome: stalled, observed: 2,
 			want: "FetchFailed=True/URLInvalid Ready=False/URLInvalid Stalled=True/URLInvalid",
+		},
+		"passing": {
+			reason: "what is ready stays so for the moments that it takes", before: success, outcome: passing, observed: 1,
+			want: "ArtifactInStorage=True/Succeeded Ready=True/Succeeded",
+		},
+		"passing after a failure": {
+			reason: "it is neither ready nor failed", before: failure, outcome: passing, observed: 1,
+			want: "Ready=Unknown/SourceUnavailable Reconciling=True/Progressing",
 		},
 		"recovery from stalling": {
 			reason: "nothing abnormal is left", before: stalled, outcome: success, observed: 2,

@@ -30,6 +30,8 @@ type Problem struct {
 	Terminal bool
 	// Awaited is set when another object, which is watched, has to come first.
 	Awaited bool
+	// Passing is set when it goes away by itself: nobody has to be told.
+	Passing bool
 }
 
 // Error makes a problem usable as an error.
@@ -58,6 +60,13 @@ func BuildProblem(reason, format string, args ...any) *Problem {
 func AwaitedProblem(reason, format string, args ...any) *Problem {
 	p := FetchProblem(reason, format, args...)
 	p.Awaited = true
+	return p
+}
+
+// PassingProblem is a state that every source comes through, not a failure (api/decisions/0001).
+func PassingProblem(reason, format string, args ...any) *Problem {
+	p := AwaitedProblem(reason, format, args...)
+	p.Passing = true
 	return p
 }
 

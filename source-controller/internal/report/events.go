@@ -53,7 +53,7 @@ func (r *Reporter) announce(id string, ev event.Event) {
 
 func changed(before, after Object) bool {
 	was, is := ready(before), ready(after)
-	if is == nil {
+	if is == nil || is.Status == metav1.ConditionUnknown {
 		return false
 	}
 	if was == nil || was.Status != is.Status {
@@ -69,7 +69,7 @@ func changed(before, after Object) bool {
 // is older than the Ready condition. It depends on nothing but the object, so that saying it again gives the same id.
 func (r *Reporter) event(obj Object, change Change) (string, event.Event, bool) {
 	c := ready(obj)
-	if c == nil {
+	if c == nil || c.Status == metav1.ConditionUnknown {
 		return "", event.Event{}, false
 	}
 	ev := event.Event{

@@ -56,6 +56,9 @@ func (r *Reporter) Finish(ctx context.Context, e Ending) (ctrl.Result, error) {
 	return r.next(ctx, e)
 }
 
+// passing is when an object is looked at again that waits for something that takes moments.
+const passing = 2 * time.Second
+
 // next is when an object is looked at again if neither it nor what it is made of changes before.
 func (r *Reporter) next(ctx context.Context, e Ending) (ctrl.Result, error) {
 	switch p := e.Problem; {
@@ -64,6 +67,8 @@ func (r *Reporter) next(ctx context.Context, e Ending) (ctrl.Result, error) {
 	case p.Terminal:
 		ctrl.LoggerFrom(ctx).Info("stalled", "reason", p.Reason, "message", p.Message)
 		return ctrl.Result{}, nil
+	case p.Passing:
+		return ctrl.Result{RequeueAfter: min(passing, r.Schedule.Dependency)}, nil
 	case p.Awaited:
 		ctrl.LoggerFrom(ctx).Info("waiting", "reason", p.Reason, "message", p.Message)
 		return ctrl.Result{RequeueAfter: r.Schedule.Dependency}, nil

@@ -50,7 +50,7 @@ func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observe
 func (r *Reconciler) build(ctx context.Context, obj *sourcev1.HelmChart, o observed, status *sourcev1.HelmChartStatus) *plan.Problem {
 	source, err := r.Store.ReadVerified(o.source.Path, o.source.Digest)
 	if err != nil {
-		return sourceProblem(err)
+		return sourceProblem(err, o.sourceReady)
 	}
 	defer func() { _ = source.Close() }() // it was only read
 	scratch, dir, done, err := r.Store.Scratch()
@@ -105,9 +105,15 @@ func (r *Reconciler) write(
 	return nil
 }
 
-func sourceProblem(err error) *plan.Problem {
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrDigest) {
-		return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
+// sourceProblem is why the source's artifact cannot be read. When that is lost, as all are when the volume is new, a
+// source that is ready stores it anew within moments.
+func sourceProblem(err error, sourceReady bool) *plan.Problem {
+	lost := errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrDigest)
+	switch {
+	case lost && sourceReady:
+		return plan.PassingProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
+	case lost:
+		return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact is lost, and the source cannot be fetched; see its conditions")
 	}
 	return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact cannot be read: %v", err)
 }

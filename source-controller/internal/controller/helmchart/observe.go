@@ -6,6 +6,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
@@ -16,6 +17,8 @@ type observed struct {
 	plan.ChartObserved
 	// source is the artifact that the chart is in; nil when there is a problem.
 	source *meta.Artifact
+	// sourceReady is set when the source says that it is.
+	sourceReady bool
 }
 
 func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmChart) observed {
@@ -36,16 +39,17 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmChart) obser
 	if o.Problem = plan.ValidateChart(obj.Spec); o.Problem != nil {
 		return o
 	}
-	o.source, o.Problem = r.source(ctx, obj)
-	if o.source != nil {
-		o.SourceRevision = o.source.Revision
+	var repository *sourcev1.GitRepository
+	if repository, o.Problem = r.source(ctx, obj); o.Problem == nil {
+		o.source, o.SourceRevision = repository.Status.Artifact, repository.Status.Artifact.Revision
+		o.sourceReady = apimeta.IsStatusConditionTrue(repository.Status.Conditions, meta.ReadyCondition)
 	}
 	return o
 }
 
-// source finds the artifact of the chart's source: from the API server if somebody asked for a reconcile, who may have
+// source finds the chart's source, which has an artifact unless there is a problem: from the API server if somebody asked for a reconcile, who may have
 // seen more than the cache.
-func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*meta.Artifact, *plan.Problem) {
+func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*sourcev1.GitRepository, *plan.Problem) {
 	reader := client.Reader(r.Reporter.Client)
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok && token != obj.Status.LastHandledReconcileAt {
 		reader = r.Reporter.Live
@@ -62,8 +66,8 @@ func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*meta
 			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, apierrors.ReasonForError(err))
 	}
 	if repository.Status.Artifact == nil {
-		return nil, plan.AwaitedProblem(plan.ReasonNoSourceArtifact,
+		return nil, plan.PassingProblem(plan.ReasonNoSourceArtifact,
 			"GitRepository %s/%s has no artifact yet", obj.Namespace, name)
 	}
-	return repository.Status.Artifact, nil
+	return &repository, nil
 }
