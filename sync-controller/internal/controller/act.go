@@ -50,6 +50,10 @@ func (p *pass) advance(ctx context.Context, state plan.State, a plan.Action) (do
 	case plan.AskRelease:
 		return true, p.askRelease(ctx, state, a)
 	case plan.Apply:
+		if state.Attempt.Cause == plan.Verify && p.asLeft() {
+			p.mem.mailbox.clear()
+			return false, p.applied(p.statusInventory(), false)
+		}
 		return p.applyContent(ctx, state, a.Deep)
 	case plan.Prune:
 		return p.prune(ctx, state)
@@ -103,12 +107,12 @@ func (p *pass) begin(state plan.State, cause plan.Cause) error {
 	p.mem.record.Stage, p.mem.record.Cause = plan.Started, cause
 	p.mem.record.Outcome, p.mem.record.Reported, p.mem.record.Message = "", "", ""
 	p.mem.record.Started = p.now
-	p.mem.resumed = time.Time{}
+	p.mem.resumed = p.resumes(before, goal, cause)
 	p.mem.record.Release, p.mem.record.Action, p.mem.record.Stalled = 0, "", false
 	p.mem.release = releaseMemory{}
-	p.mem.planned, p.mem.survivors, p.mem.changes = nil, nil, nil
+	p.mem.planned, p.mem.survivors = nil, nil
 	p.health, p.reported = nil, false
-	if cause != plan.Verify {
+	if cause == plan.Requested || cause == plan.Changed {
 		p.mem.unhealthy = nil
 	}
 	if cause == plan.Moved && state.Subject.Checks && len(p.mem.unhealthy) > 0 {
@@ -119,6 +123,21 @@ func (p *pass) begin(state plan.State, cause plan.Cause) error {
 		return nil
 	}
 	return p.save()
+}
+
+// resumes is since when the health of the same content has been waited for; zero when it was not, or when the user asks to
+// start anew. A source that moves faster than an app becomes healthy must not put off its deadline for ever.
+func (p *pass) resumes(before progress, goal plan.Goal, cause plan.Cause) time.Time {
+	same := before.Goal.UID == goal.UID && before.Goal.Tag == goal.Tag && before.Goal.Generation == goal.Generation
+	switch {
+	case !same || cause == plan.Requested:
+		return time.Time{}
+	case before.Stage == plan.Applied || before.Stage == plan.Pruned:
+		return before.AppliedAt
+	case before.Stage == plan.Started:
+		return p.mem.resumed
+	}
+	return time.Time{}
 }
 
 // save keeps how far the attempt is.

@@ -66,7 +66,7 @@ func (p *pass) hands() (Hands, error) {
 
 // applyContent applies the attempt's content. It ends the pass when that fails.
 func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (done bool, err error) {
-	content, next, err := p.goalContent(ctx)
+	content, next, err := p.goalContent(ctx, p.releasing())
 	if err != nil {
 		return false, p.fail(ctx, state, plan.Action{Step: plan.Fail, Reason: plan.ReasonArtifactFailed, Message: err.Error()})
 	}
@@ -111,16 +111,41 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 	if err != nil {
 		return false, p.applyFailed(ctx, state, err)
 	}
-	p.mem.planned, p.mem.verified = set.Inventory(), true
-	p.Shared.manage(p.key, p.Kind.group, p.mem.planned.Entries())
-	p.mem.record.Stage, p.mem.record.AppliedAt = plan.Applied, p.Now()
-	if !p.mem.resumed.IsZero() && len(changes.Changed()) == 0 {
-		p.mem.record.AppliedAt = p.mem.resumed
+	return false, p.applied(set.Inventory(), len(changes.Changed()) > 0)
+}
+
+// applied takes the attempt on after an apply that succeeded. One that changed nothing goes on waiting since the one before.
+func (p *pass) applied(planned inventory.Inventory, wrote bool) error {
+	p.mem.planned, p.mem.verified = planned, true
+	p.Shared.manage(p.key, p.Kind.group, planned.Entries())
+	r := &p.mem.record
+	if r.Change != nil {
+		r.Change.Unchanged = max(0, int64(len(planned))-r.Change.Created-r.Change.Configured)
 	}
-	if p.mem.record.Cause == plan.Verify && len(changes.Changed()) == 0 {
-		return false, nil
+	r.Stage, r.AppliedAt = plan.Applied, p.Now()
+	if !p.mem.resumed.IsZero() && !wrote {
+		r.AppliedAt = p.mem.resumed
 	}
-	return false, p.save()
+	if r.Cause == plan.Verify && !wrote {
+		return nil
+	}
+	return p.save()
+}
+
+// asLeft says whether everything that this process has applied is, as far as watches tell, as it was right after: then the
+// content need not even be opened.
+func (p *pass) asLeft() bool {
+	inv, r := p.statusInventory(), p.mem.record
+	if !p.mem.verified || p.releasing() != 0 || r.Held.Tag != r.Goal.Tag || len(inv) != len(p.mem.prints) {
+		return false
+	}
+	for id := range inv {
+		have := p.mem.prints[id.String()].Live
+		if live, found := p.Watcher.Fingerprint(p.Kind.group, id); !found || have == "" || live != have {
+			return false
+		}
+	}
+	return true
 }
 
 // applyFailed ends the attempt. Ids that were gained stay in the inventory: some of them may exist.
@@ -196,17 +221,23 @@ func (p *pass) remember(changes apply.ChangeSet, macs map[inventory.ID]string, s
 	if failed == nil {
 		touched = p.dropPrints(set.Inventory()) || touched
 	}
-	p.mem.changes = append(p.mem.changes, changes...)
+	p.noteChanges(changes)
 	if touched {
 		if err := p.Store.SaveFingerprints(p.key, p.mem.prints); err != nil {
 			return err
 		}
 	}
-	if (failed == nil || len(changes.Changed()) > 0) && p.mem.record.Held != next {
+	wrote := len(changes.Changed()) > 0
+	moved := (failed == nil || wrote) && p.mem.record.Held != next
+	if moved {
 		p.mem.record.Held = next
+	}
+	if moved || (failed != nil && wrote) {
 		if err := p.save(); err != nil {
 			return err
 		}
+	}
+	if moved {
 		return p.Store.Retain(p.key, next.Digest)
 	}
 	return nil

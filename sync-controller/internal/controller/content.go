@@ -15,9 +15,11 @@ import (
 )
 
 // goalContent opens the content of the running attempt: the kept one when it is the same, or else what the Render names.
-func (p *pass) goalContent(ctx context.Context) (rendering.Content, held, error) {
+// The same chart and values are another content as another release: with a version, other than 0, the Render's own is taken
+// if it was made for that one.
+func (p *pass) goalContent(ctx context.Context, version int) (rendering.Content, held, error) {
 	tag := p.mem.record.Goal.Tag
-	if have := p.mem.record.Held; have.Tag == tag {
+	if have := p.mem.record.Held; have.Tag == tag && !p.renderedFor(version) {
 		content, err := p.open(have)
 		if err == nil {
 			return content, have, nil
@@ -33,12 +35,20 @@ func (p *pass) goalContent(ctx context.Context) (rendering.Content, held, error)
 		if err != nil {
 			return rendering.Content{}, held{}, err
 		}
+		if err := p.Store.Retain(p.key, p.mem.record.Held.Digest); err != nil { // contents that were refused
+			return rendering.Content{}, held{}, err
+		}
 		if err := p.Store.PutSealed(p.key, r.Digest, sealed); err != nil {
 			return rendering.Content{}, held{}, err
 		}
 	}
 	content, err := p.open(next)
 	return content, next, err
+}
+
+// renderedFor says whether the Render was made for that version of the release.
+func (p *pass) renderedFor(version int) bool {
+	return version != 0 && p.render != nil && p.render.Release != nil && p.render.Release.Revision == version
 }
 
 // heldContent opens the content that heals the cluster.

@@ -74,26 +74,33 @@ func (p *pass) dependency(ctx context.Context, ref fluxmeta.DependencyReference)
 		d.Want = p.render.Source.Revision
 	}
 	if ref.ReadyExpr != "" {
-		d.Holds, d.Trouble = evaluate(ctx, ref.ReadyExpr, p.subject.object(), o)
+		d.Holds, d.Trouble = p.evaluate(ctx, ref.ReadyExpr, o)
 	}
 	return d, nil
 }
 
-// evaluate runs a readyExpr over the two objects.
-func evaluate(ctx context.Context, expr string, self, dep client.Object) (holds bool, trouble string) {
-	e, err := readyExpression(expr)
-	if err != nil {
-		return false, err.Error()
+// evaluate runs a readyExpr over the subject and a dependency. It is compiled once per generation.
+func (p *pass) evaluate(ctx context.Context, expr string, dep client.Object) (holds bool, trouble string) {
+	e := p.mem.readiness[expr]
+	if e == nil {
+		compiled, err := readyExpression(expr)
+		if err != nil {
+			return false, err.Error()
+		}
+		if p.mem.readiness == nil {
+			p.mem.readiness = make(map[string]*cel.Expression)
+		}
+		e, p.mem.readiness[expr] = compiled, compiled
 	}
 	data := make(map[string]any, 2)
-	for name, o := range map[string]client.Object{"self": self, "dep": dep} {
+	for name, o := range map[string]client.Object{"self": p.subject.object(), "dep": dep} {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 		if err != nil {
 			return false, err.Error()
 		}
 		data[name] = fields
 	}
-	holds, err = e.EvaluateBoolean(ctx, data)
+	holds, err := e.EvaluateBoolean(ctx, data)
 	if err != nil {
 		return false, "readyExpr: " + err.Error()
 	}

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,6 +23,12 @@ const ReasonDriftCorrected = "DriftCorrected"
 // It never ends an attempt: what cannot be corrected is tried again, later each time, and at the next pass over everything.
 func (p *pass) heal(ctx context.Context) error {
 	signals := p.mem.mailbox.take(p.now, p.mem.fights)
+	ours := p.statusInventory()
+	maps.DeleteFunc(signals, func(id inventory.ID, _ drift.Signal) bool { return !ours.Has(id) })
+	maps.DeleteFunc(p.mem.fights, func(_ inventory.ID, f *fight) bool { return f.over(p.now) })
+	if len(signals) == 0 { // what was pruned, or only carries our label
+		return nil
+	}
 	changes, err := p.correct(ctx, signals)
 	if ctx.Err() != nil {
 		return ctx.Err()

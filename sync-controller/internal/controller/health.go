@@ -23,9 +23,12 @@ const maxWaiting = 10
 func (p *pass) checkHealth(ctx context.Context, state plan.State) error {
 	moved := p.mem.mailbox.takeHealth()
 	checks := p.subject.healthChecks()
-	exprs, err := health.Compile(checks.exprs)
-	if err != nil {
-		return err
+	if p.mem.exprs == nil {
+		compiled, err := health.Compile(checks.exprs)
+		if err != nil {
+			return err
+		}
+		p.mem.exprs = compiled
 	}
 	if err := p.ensureRefs(checks); err != nil {
 		return err
@@ -35,7 +38,7 @@ func (p *pass) checkHealth(ctx context.Context, state plan.State) error {
 		return err
 	}
 	look := p.toCheck(moved)
-	report, err := health.Check(ctx, hands.Client, look, exprs)
+	report, err := health.Check(ctx, hands.Client, look, p.mem.exprs)
 	if err != nil {
 		return err
 	}
@@ -50,6 +53,7 @@ func (p *pass) checkHealth(ctx context.Context, state plan.State) error {
 	p.mem.report = report
 	p.health = &plan.Health{State: healthState(report), Message: strings.Join(report.Waiting(maxWaiting), ", ")}
 	if state.Attempt.Stage == plan.Ended {
+		p.noteHealth(p.syncInMemory(), true)
 		return p.writeSync(ctx)
 	}
 	return nil

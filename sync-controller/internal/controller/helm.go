@@ -49,8 +49,13 @@ func (p *pass) observeRelease(state *plan.State) {
 	switch m.decision.Step {
 	case release.StepNone:
 		state.Release.InSync = true
-	case release.StepInstall, release.StepUpgrade, release.StepRender:
+	case release.StepInstall, release.StepUpgrade:
 		state.Release.Due = true
+	case release.StepRender:
+		state.Release.Due = true
+		if p.render != nil && p.render.Release != nil && *p.render.Release == m.decision.Next { // since then: decide again
+			state.Release.Known = false
+		}
 	case release.StepUnlock, release.StepUninstall:
 		state.Release.Repair = m.decision.Reason
 	case release.StepBlocked:
@@ -65,11 +70,7 @@ func (p *pass) compare(ctx context.Context) error {
 	if !isHelm {
 		return nil
 	}
-	content, _, err := p.goalContent(ctx)
-	if err != nil {
-		return err
-	}
-	rendered, err := release.Parse(content.Release)
+	rendered, err := p.renderedRelease(ctx, 0)
 	if err != nil {
 		return err
 	}
@@ -94,8 +95,35 @@ func (p *pass) compare(ctx context.Context) error {
 	if p.render != nil && p.render.Release != nil {
 		s.Parameters = *p.render.Release
 	}
-	p.mem.release = releaseMemory{known: true, decision: release.Decide(s), latest: latest, rendered: rendered}
+	decision := release.Decide(s)
+	if decision.Step == release.StepInstall || decision.Step == release.StepUpgrade {
+		if rendered, err = p.renderedRelease(ctx, decision.Next.Revision); err != nil {
+			return err
+		}
+	}
+	p.mem.release = releaseMemory{known: true, decision: decision, latest: latest, rendered: rendered}
 	return nil
+}
+
+// renderedRelease is the release that the attempt's content asks for; see goalContent for the version.
+func (p *pass) renderedRelease(ctx context.Context, version int) (*release.Release, error) {
+	content, _, err := p.goalContent(ctx, version)
+	if err != nil {
+		return nil, err
+	}
+	return release.Parse(content.Release)
+}
+
+// releasing is the version that the attempt is about to put into effect, or is doing so; 0 for none.
+func (p *pass) releasing() int {
+	d := p.mem.release.decision
+	switch d.Step {
+	case release.StepInstall, release.StepUpgrade:
+		return d.Next.Revision
+	case release.StepContinue:
+		return p.mem.record.Release
+	}
+	return 0
 }
 
 // failures counts those that still matter.
@@ -131,7 +159,7 @@ func (p *pass) repair(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("uninstall release %s: %w", old, err)
 	}
-	p.mem.changes = append(p.mem.changes, result.Changes...)
+	p.noteChanges(result.Changes)
 	if _, err := storage.Uninstall(ctx, old, h.hr.GetUninstall().KeepHistory); err != nil {
 		return err
 	}
@@ -241,6 +269,9 @@ func (p *pass) snapshot(h helmRelease, latest *release.Release, failure string) 
 	facts := latest.Facts()
 	status.History = release.Remember(status.History, latest.Snapshot(action))
 	status.StorageNamespace = h.hr.GetStorageNamespace()
+	if p.failures(h, facts) == 0 {
+		status.Failures, status.InstallFailures, status.UpgradeFailures = 0, 0, 0
+	}
 	took := metav1.Duration{Duration: p.now.Sub(p.mem.record.Started)}
 	status.LastAttemptedReleaseAction, status.LastAttemptedReleaseActionDuration = action, &took
 	status.LastAttemptedConfigDigest = facts.ConfigDigest

@@ -63,7 +63,12 @@ func (s *stack) release(hr *helmv2.HelmRelease, values map[string]any, parameter
 		s.t.Fatal(err)
 	}
 	content.Release = record
-	r := s.sealed(helmv2.HelmReleaseKind, hr, "1.0.0", content)
+	config, err := json.Marshal(values)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	tag := rendering.TagBytes(contentKey(), []byte(hr.Name), config) // by its inputs, whatever the parameters
+	r := s.sealed(helmv2.HelmReleaseKind, hr, "1.0.0", tag, content)
 	r.Source = v1alpha1.Source{Kind: sourcev1.HelmChartKind, Namespace: s.namespace, Name: hr.GetHelmChartName(), Revision: "1.0.0"}
 	r.Release = &parameters
 	s.record(r)

@@ -75,8 +75,8 @@ func (h helmRelease) view() plan.Subject {
 		Corrects:       hr.GetDriftDetection().GetMode() == helmv2.DriftDetectionEnabled,
 		Releases:       true,
 		Checks:         wait,
-		Interval:       hr.GetRequeueAfter(),
-		RetryInterval:  hr.GetRequeueAfter(),
+		Interval:       max(plan.ShortestInterval, hr.GetRequeueAfter()),
+		RetryInterval:  max(plan.ShortestInterval, hr.GetRequeueAfter()),
 		Timeout:        timeout,
 	}
 }
@@ -96,7 +96,7 @@ func (h helmRelease) wait() (bool, time.Duration) {
 
 // action is install as long as nothing is released.
 func (h helmRelease) action() helmv2.ReleaseAction {
-	if h.hr.Status.History.Latest() == nil {
+	if len(h.hr.Status.History) == 0 {
 		return helmv2.ReleaseActionInstall
 	}
 	return helmv2.ReleaseActionUpgrade

@@ -65,8 +65,8 @@ func (k kustomization) view() plan.Subject {
 		DeletionPolicy: ks.GetDeletionPolicy(),
 		Corrects:       true,
 		Checks:         ks.Spec.Wait || len(ks.Spec.HealthChecks) > 0,
-		Interval:       ks.GetRequeueAfter(),
-		RetryInterval:  ks.GetRetryInterval(),
+		Interval:       max(plan.ShortestInterval, ks.GetRequeueAfter()),
+		RetryInterval:  max(plan.ShortestInterval, ks.GetRetryInterval()),
 		Timeout:        ks.GetTimeout(),
 	}
 }

@@ -15,6 +15,8 @@ type mailbox struct {
 	drifted map[inventory.ID]drift.Signal
 	health  map[inventory.ID]bool
 	lost    bool
+	// unrecorded says that somebody deleted the subject's Sync record.
+	unrecorded bool
 }
 
 // put adds a signal. One about no object in particular says that some were lost.
@@ -102,6 +104,21 @@ func (m *mailbox) found() {
 	m.lost = false
 }
 
+// loseRecord notes that the Sync record was deleted; lostRecord says so, once.
+func (m *mailbox) loseRecord() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unrecorded = true
+}
+
+func (m *mailbox) lostRecord() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	lost := m.unrecorded
+	m.unrecorded = false
+	return lost
+}
+
 // Times of a fight over an object.
 const (
 	fightCalm  = 5 * time.Minute
@@ -128,11 +145,14 @@ func (f *fight) rest(now time.Time) time.Duration {
 
 // corrected counts another correction; a calm time ends the fight before.
 func (f *fight) corrected(now time.Time) {
-	if now.Sub(f.last) > fightCalm+f.pause() {
+	if f.over(now) {
 		f.count = 0
 	}
 	f.count++
 	f.last = now
 }
+
+// over says that nothing has happened for so long that the next correction is the first again.
+func (f *fight) over(now time.Time) bool { return now.Sub(f.last) > fightCalm+f.pause() }
 
 func (f *fight) pause() time.Duration { return max(0, f.rest(f.last)) }

@@ -102,7 +102,10 @@ func Setup(ctx context.Context, mgr manager.Manager, cfg config.Config, store *k
 		mgr.GetLogger().Info("notifications are off: --nats-url is not set")
 	}
 	var states announcer
-	outbox := bus.NewOutbox(messages, bus.OutboxOptions{Log: mgr.GetLogger().WithName("outbox"), Reannounce: states.again})
+	outbox := bus.NewOutbox(messages, bus.OutboxOptions{
+		Log: mgr.GetLogger().WithName("outbox"), Reannounce: states.again,
+		Stuck: bus.Late(mgr.GetEventRecorderFor(Name), cfg.Namespace, Name), //nolint:staticcheck // core/v1 Events are what kubectl describe shows
+	})
 	if err := mgr.Add(outbox); err != nil {
 		return err
 	}

@@ -6,10 +6,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluxcd/pkg/runtime/cel"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
@@ -34,6 +34,9 @@ type progress struct {
 	Started   time.Time `json:"started"`
 	AppliedAt time.Time `json:"appliedAt"`
 	EndedAt   time.Time `json:"endedAt"`
+
+	// Change is what was changed since the last outcome that was told; nil when nothing was.
+	Change *v1alpha1.ChangeSet `json:"change,omitempty"`
 
 	// Held is the content that heals the cluster: the latest of which anything was written.
 	Held held `json:"held"`
@@ -63,9 +66,12 @@ type memory struct {
 	record   progress
 	prints   map[string]imprint
 
-	// validated is the generation whose expressions were compiled, invalid what was wrong.
+	// validated is the generation whose expressions were compiled, invalid what was wrong. The expressions are kept as long:
+	// those of dependencies by their text, and those of health.
 	validated int64
 	invalid   string
+	readiness map[string]*cel.Expression
+	exprs     *health.Expressions
 	// resumed is when the objects of an interrupted attempt were applied; zero otherwise.
 	resumed time.Time
 	// waiting is since when there is no Render that matches.
@@ -75,8 +81,6 @@ type memory struct {
 	survivors []inventory.Entry
 	// gate is the source whose Renders a prune waits for; empty when none does.
 	gate string
-	// changes of the running attempt.
-	changes apply.ChangeSet
 	// refs are the objects whose health decides, unhealthy those not seen healthy in this attempt.
 	refs      []health.Ref
 	unhealthy map[inventory.ID]bool

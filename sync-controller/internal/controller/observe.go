@@ -45,6 +45,7 @@ func (p *pass) view() plan.Subject {
 	v := p.subject.view()
 	if p.mem.validated != v.Generation {
 		p.mem.validated, p.mem.invalid = v.Generation, p.subject.invalid()
+		p.mem.readiness, p.mem.exprs = nil, nil
 	}
 	v.Invalid = p.mem.invalid
 	return v
@@ -77,6 +78,9 @@ func (p *pass) observeRender(ctx context.Context, state *plan.State) error {
 // observeMailbox looks at what watches reported. Lost signals make every object worth a comparison.
 func (p *pass) observeMailbox(state *plan.State) {
 	state.Drifted, _ = p.mem.mailbox.due(p.now, p.mem.fights)
+	if !state.Subject.Checks {
+		p.mem.mailbox.takeHealth()
+	}
 	moved, lost := p.mem.mailbox.state()
 	state.HealthMoved = moved
 	if lost && p.mem.record.Stage == plan.Ended {

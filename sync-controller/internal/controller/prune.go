@@ -36,7 +36,7 @@ func (p *pass) prune(ctx context.Context, state plan.State) (done bool, err erro
 	if ctx.Err() != nil {
 		return true, ctx.Err()
 	}
-	p.mem.changes = append(p.mem.changes, result.Changes...)
+	p.noteChanges(result.Changes)
 	p.mem.survivors = result.Survivors
 	p.ungate()
 	if err != nil {
@@ -63,7 +63,7 @@ func (p *pass) siblings(ctx context.Context) ([]plan.Sibling, error) {
 	p.mem.gate = source
 	p.Shared.gate(source, p.key)
 	renders := &v1alpha1.RenderList{}
-	if err := p.Client.List(ctx, renders); err != nil {
+	if err := p.Client.List(ctx, renders, client.UnsafeDisableDeepCopy); err != nil {
 		return nil, fmt.Errorf("list Renders: %w", err)
 	}
 	at := make(map[keep.Key]string)
@@ -85,11 +85,11 @@ func (p *pass) siblings(ctx context.Context) ([]plan.Sibling, error) {
 	return found, err
 }
 
-// eachSubject calls do for every subject of every kind in the cache.
+// eachSubject calls do for every subject of every kind in the cache. They are the cache's own: do must not change them.
 func (p *pass) eachSubject(ctx context.Context, do func(keep.Key, subject) error) error {
 	for _, k := range kinds() {
 		list := k.newList()
-		if err := p.Client.List(ctx, list); err != nil {
+		if err := p.Client.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
 			return fmt.Errorf("list %s objects: %w", k.name, err)
 		}
 		for _, o := range k.items(list) {

@@ -10,6 +10,7 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -92,6 +93,8 @@ type pass struct {
 	render          *v1alpha1.Render
 	// health is what this pass found, nil before it looked.
 	health *plan.Health
+	// unreported is the attempt before it ended in this pass.
+	unreported progress
 	// reported says that this pass has reported the attempt's outcome.
 	reported bool
 	now      time.Time
@@ -104,12 +107,13 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	object := r.Kind.newObject()
 	if err := r.Client.Get(ctx, req.NamespacedName, object); err != nil {
 		if apierrors.IsNotFound(err) {
-			return ctrl.Result{}, r.forget(key)
+			return waiting(0), r.forget(key)
 		}
-		return ctrl.Result{}, fmt.Errorf("read %s: %w", key, err)
+		return waiting(0), fmt.Errorf("read %s: %w", key, err)
 	}
 	if r.Selector != nil && !r.Selector.Matches(labels.Set(object.GetLabels())) {
-		return ctrl.Result{}, nil
+		r.leave(key)
+		return waiting(0), nil
 	}
 	if r.Measure != nil {
 		defer r.Measure(ctx, object, started)
@@ -123,22 +127,31 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	p := &pass{Reconciler: r, key: key, mem: mem, subject: current, stored: current.copied()}
 	if !mem.loaded {
 		if err := mem.load(r.Store, key, object.GetUID()); err != nil {
-			return ctrl.Result{}, err
+			return waiting(0), err
 		}
 		if err := p.loadSync(ctx); err != nil {
-			return ctrl.Result{}, err
+			return waiting(0), err
 		}
 		r.Shared.manage(key, r.Kind.group, p.statusInventory().Entries())
 		mem.loaded = true
 	}
+	if err := p.restoreSync(ctx); err != nil {
+		return waiting(0), err
+	}
 	after, err := p.run(ctx)
 	switch {
 	case apierrors.IsConflict(err), client.IgnoreNotFound(err) == nil && err != nil:
-		return ctrl.Result{RequeueAfter: time.Second}, nil
+		return waiting(time.Second), nil
 	case err != nil:
-		return ctrl.Result{}, fmt.Errorf("%s: %w", key, err)
+		return waiting(0), fmt.Errorf("%s: %w", key, err)
 	}
-	return ctrl.Result{RequeueAfter: after}, nil
+	return waiting(after), nil
+}
+
+// waiting ends a pass; another follows after the given time, or by an event when that is 0. Whatever brought the subject to
+// the front of the queue, or to its end, counts no more: the queue would keep that priority for ever.
+func waiting(after time.Duration) ctrl.Result {
+	return ctrl.Result{RequeueAfter: after, Priority: ptr.To(0)}
 }
 
 // run decides and acts until an action ends the pass; it returns when to look again.
@@ -175,7 +188,12 @@ func (p *pass) next(a plan.Action) time.Duration {
 
 // forget drops what is remembered of a subject that is gone.
 func (r *Reconciler) forget(key keep.Key) error {
-	r.memories.forget(key)
-	r.Shared.manage(key, r.Kind.group, nil)
+	r.leave(key)
 	return r.Store.Forget(key)
+}
+
+// leave drops what is in memory of a subject that is not this process' own, or not any more.
+func (r *Reconciler) leave(key keep.Key) {
+	r.memories.forget(key)
+	r.Shared.leave(key)
 }

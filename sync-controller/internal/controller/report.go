@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,8 +12,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
 
@@ -28,6 +31,7 @@ func (p *pass) succeed(ctx context.Context, state plan.State) error {
 	ended := p.end(plan.ReasonSucceeded)
 	if ended {
 		if err := p.concludeRelease(ctx, ""); err != nil {
+			p.goOn()
 			return err
 		}
 	}
@@ -53,6 +57,7 @@ func (p *pass) fail(ctx context.Context, state plan.State, a plan.Action) error 
 		ended = p.end(a.Reason)
 		if ended {
 			if err := p.concludeRelease(ctx, verdict.Message); err != nil {
+				p.goOn()
 				return err
 			}
 		}
@@ -77,14 +82,48 @@ func (p *pass) end(outcome string) bool {
 	if r.Stage == plan.Ended && r.Outcome == outcome {
 		return false
 	}
+	p.unreported = *r
 	r.Stage, r.Outcome, r.EndedAt = plan.Ended, outcome, p.Now()
 	return true
 }
 
-// report is the one place that writes an outcome: status in one patch, token included; then, where something changed, the
-// Sync record and events.
+// goOn takes the end of an attempt back that could not be written: the next pass ends it again.
+func (p *pass) goOn() {
+	r, before := &p.mem.record, p.unreported
+	r.Stage, r.Outcome, r.EndedAt = before.Stage, before.Outcome, before.EndedAt
+}
+
+// report is the one place that writes an outcome: where something changed the Sync record, then the status in one patch,
+// token included; then come events. The status is last, because it says that everything is said: a process that ends
+// between the two is followed by one that ends the attempt again.
 func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blockedBy []string, ended bool) error {
 	before := p.subject.status()
+	p.noteStatus(state, v, ended)
+	p.noteOutcome(state, v, blockedBy, ended)
+	err := p.writeSync(ctx)
+	if err == nil {
+		err = p.patchStatus(ctx)
+	}
+	if err != nil {
+		if ended {
+			p.goOn()
+		}
+		return err
+	}
+	p.reported = true
+	var told *v1alpha1.ChangeSet
+	if ended {
+		told, p.mem.record.Change = p.mem.record.Change, nil
+	}
+	p.tellOutcome(before, v, told)
+	if ended && (told != nil || p.worthKeeping()) {
+		return p.save()
+	}
+	return nil
+}
+
+// noteStatus brings the subject's status in memory to what is to be reported.
+func (p *pass) noteStatus(state plan.State, v plan.Verdict, ended bool) {
 	goal := p.mem.record.Goal
 	p.subject.setToken(state.Subject.Token)
 	if ended || p.mem.record.Stage == plan.Ended && goal.Revision != "" && v.Ready == metav1.ConditionTrue {
@@ -100,22 +139,6 @@ func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blo
 	if ended && !p.unchangedStatus() {
 		p.subject.record(entry{goal: goal, outcome: v.Reason, at: p.now, took: p.now.Sub(p.mem.record.Started).Round(time.Millisecond)})
 	}
-	if err := p.patchStatus(ctx); err != nil {
-		return err
-	}
-	p.reported = true
-	if ended && p.worthKeeping() {
-		if err := p.save(); err != nil {
-			return err
-		}
-	}
-	p.noteOutcome(state, v, blockedBy, ended)
-	if err := p.writeSync(ctx); err != nil {
-		return err
-	}
-	p.tellOutcome(before, v, ended)
-	p.mem.changes = nil
-	return nil
 }
 
 // worthKeeping says whether a restart should know how the attempt ended: not if it found everything as it was.
@@ -156,8 +179,11 @@ func (p *pass) patchStatus(ctx context.Context) error {
 	if p.unchangedStatus() {
 		return nil
 	}
-	base := p.stored.copied().object()
-	err := p.Client.Status().Patch(ctx, p.subject.object(), client.MergeFrom(base), client.FieldOwner(Name))
+	patch, err := p.statusPatch()
+	if err != nil {
+		return fmt.Errorf("compare status: %w", err)
+	}
+	err = p.Client.Status().Patch(ctx, p.subject.object(), patch, client.FieldOwner(Name))
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil
@@ -168,11 +194,30 @@ func (p *pass) patchStatus(ctx context.Context) error {
 	return nil
 }
 
+// statusPatch is what differs from what the API server has. An inventory that stays is left out before both sides become
+// JSON: it is most of the object, and most commits leave most inventories alone.
+func (p *pass) statusPatch() (client.Patch, error) {
+	before, after := p.stored.copied(), p.subject.copied()
+	stays := len(before.inventory()) > 0 && slices.Equal(before.inventory(), after.inventory())
+	for _, s := range []subject{before, after} {
+		s.object().SetManagedFields(nil)
+		if stays {
+			s.setInventory(nil)
+		}
+	}
+	data, err := client.MergeFrom(before.object()).Data(after.object())
+	return client.RawPatch(types.MergePatchType, data), err
+}
+
 // tellOutcome sends events: to core/v1 when something changed or went wrong, to the bus for every new state or revision.
-func (p *pass) tellOutcome(before plan.Status, v plan.Verdict, ended bool) {
-	lines := p.mem.changes.Changed().Lines(maxEntries)
+// change is what an attempt that ended has changed, nil for nothing.
+func (p *pass) tellOutcome(before plan.Status, v plan.Verdict, change *v1alpha1.ChangeSet) {
+	var lines []string
+	if change != nil {
+		lines = change.Entries
+	}
 	switch {
-	case !ended || len(lines) == 0:
+	case len(lines) == 0:
 	case p.Kind.listsChanges:
 		p.tell(corev1.EventTypeNormal, meta.ProgressingReason, joinLines(lines), p.now)
 	case v.Ready == metav1.ConditionTrue:

@@ -8,9 +8,9 @@ import (
 
 	fluxmeta "github.com/fluxcd/pkg/apis/meta"
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/ptr"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -60,6 +60,7 @@ func (r *Reconciler) Setup(ctx context.Context, mgr manager.Manager, o Options) 
 		For(r.Kind.newObject(), builder.WithPredicates(own)).
 		Watches(r.Kind.newObject(), handler.Funcs{UpdateFunc: r.dependencyMoved}).
 		Watches(&v1alpha1.Render{}, handler.Funcs{CreateFunc: r.renderCreated, UpdateFunc: r.renderUpdated}).
+		Watches(&v1alpha1.Sync{}, handler.Funcs{DeleteFunc: r.syncDeleted}).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(r.everyone), builder.WithPredicates(fluxMoved())).
 		WatchesRawSource(source.TypedChannel(o.Wakes, handler.TypedFuncs[wake, ctrl.Request]{GenericFunc: wakeUp})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: o.Concurrent, RateLimiter: o.RateLimiter})
@@ -108,19 +109,30 @@ func (r *Reconciler) dependencyMoved(ctx context.Context, e event.UpdateEvent, q
 }
 
 func (r *Reconciler) renderCreated(_ context.Context, e event.CreateEvent, q queue) {
-	r.renderMoved(nil, e.Object, q)
+	render, ok := e.Object.(*v1alpha1.Render)
+	switch {
+	case !ok:
+	case e.IsInInitialList:
+		r.renderMoved(render, handler.LowPriority, q)
+	default:
+		r.renderMoved(render, changedPriority, q)
+	}
 }
 
 func (r *Reconciler) renderUpdated(_ context.Context, e event.UpdateEvent, q queue) {
-	r.renderMoved(e.ObjectOld, e.ObjectNew, q)
+	old, isRender := e.ObjectOld.(*v1alpha1.Render)
+	render, ok := e.ObjectNew.(*v1alpha1.Render)
+	switch {
+	case !ok:
+	case isRender && contentTag(old) != contentTag(render):
+		r.renderMoved(render, changedPriority, q)
+	default:
+		r.renderMoved(render, 0, q)
+	}
 }
 
-// renderMoved looks at the record's subject, first of all if its content changed, and at those whose prune waits for it.
-func (r *Reconciler) renderMoved(before, after client.Object, q queue) {
-	render, ok := after.(*v1alpha1.Render)
-	if !ok {
-		return
-	}
+// renderMoved looks at the record's subject, and at those whose prune waits for it.
+func (r *Reconciler) renderMoved(render *v1alpha1.Render, priority int, q queue) {
 	for _, name := range r.Shared.waiting(sourceKey(render.Source), r.Kind.name) {
 		q.Add(ctrl.Request{NamespacedName: name})
 	}
@@ -128,12 +140,22 @@ func (r *Reconciler) renderMoved(before, after client.Object, q queue) {
 		return
 	}
 	req := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: render.Namespace, Name: render.Subject.Name}}
-	prioritised, ok := q.(priorityqueue.PriorityQueue[ctrl.Request])
-	if old, isRender := before.(*v1alpha1.Render); ok && isRender && contentTag(old) != contentTag(render) {
-		prioritised.AddWithOpts(priorityqueue.AddOpts{Priority: ptr.To(changedPriority)}, req)
+	if prioritised, ok := q.(priorityqueue.PriorityQueue[ctrl.Request]); ok {
+		prioritised.AddWithOpts(priorityqueue.AddOpts{Priority: &priority}, req)
 		return
 	}
 	q.Add(req)
+}
+
+// syncDeleted brings a record back that somebody deleted.
+func (r *Reconciler) syncDeleted(_ context.Context, e event.DeleteEvent, q queue) {
+	record, ok := e.Object.(*v1alpha1.Sync)
+	if !ok || record.Subject.Kind != r.Kind.name {
+		return
+	}
+	key := keep.Key{Kind: r.Kind.name, Namespace: record.Namespace, Name: record.Subject.Name}
+	r.memories.of(key).mailbox.loseRecord()
+	q.Add(ctrl.Request{NamespacedName: types.NamespacedName{Namespace: key.Namespace, Name: key.Name}})
 }
 
 func contentTag(r *v1alpha1.Render) string {
@@ -206,8 +228,11 @@ func newPump(from signals, reconcilers ...*Reconciler) *pump {
 // wakesOf is the channel for the reconciler's Options.
 func (p *pump) wakesOf(r *Reconciler) <-chan wakeEvent { return p.wakes[r.Kind.group] }
 
-// Start carries signals until the context ends.
+// Start carries signals until the context ends. Before that it has what is kept of the gone forgotten.
 func (p *pump) Start(ctx context.Context) error {
+	for _, r := range p.targets {
+		p.sweep(ctx, r)
+	}
 	for {
 		signal, err := p.signals.Next(ctx)
 		if err != nil {
@@ -219,14 +244,30 @@ func (p *pump) Start(ctx context.Context) error {
 		}
 		key := keep.Key{Kind: r.Kind.name, Namespace: signal.Owner.Namespace, Name: signal.Owner.Name}
 		r.memories.of(key).mailbox.put(signal)
-		w := wake{
-			name: types.NamespacedName{Namespace: key.Namespace, Name: key.Name},
-			soon: signal.Type == drift.StatusChanged,
-		}
-		select {
-		case p.wakes[signal.Owner.Group] <- wakeEvent{Object: w}:
-		case <-ctx.Done():
-			return nil
+		p.wake(ctx, r, key, signal.Type == drift.StatusChanged)
+	}
+}
+
+func (p *pump) wake(ctx context.Context, r *Reconciler, key keep.Key, soon bool) {
+	name := types.NamespacedName{Namespace: key.Namespace, Name: key.Name}
+	select {
+	case p.wakes[r.Kind.group] <- wakeEvent{Object: wake{name: name, soon: soon}}:
+	case <-ctx.Done():
+	}
+}
+
+// sweep has the reconciler look at subjects that something is kept of and that went away while no process was there to
+// see it: it forgets them.
+func (p *pump) sweep(ctx context.Context, r *Reconciler) {
+	keys, err := r.Store.Keys(r.Kind.name)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "what is kept of subjects that are gone could not be found", "kind", r.Kind.name)
+		return
+	}
+	for _, key := range keys {
+		err := r.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, r.Kind.newObject())
+		if apierrors.IsNotFound(err) {
+			p.wake(ctx, r, key, false)
 		}
 	}
 }

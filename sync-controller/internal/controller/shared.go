@@ -55,6 +55,19 @@ func (s *Shared) manage(key keep.Key, group string, entries []inventory.Entry) {
 	s.watcher.SetKinds(slices.Collect(maps.Keys(all)))
 }
 
+// leave forgets everything about a subject.
+func (s *Shared) leave(key keep.Key) {
+	s.manage(key, "", nil)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for source, keys := range s.gated {
+		delete(keys, key)
+		if len(keys) == 0 {
+			delete(s.gated, source)
+		}
+	}
+}
+
 // synced says whether everything that the subject has is watched and was listed.
 func (s *Shared) synced(key keep.Key) bool {
 	s.mu.Lock()

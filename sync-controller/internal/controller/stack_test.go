@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -59,7 +60,13 @@ type stack struct {
 	announced *announcements
 	wrap      func(HandsFor) HandsFor
 	allowFlux bool
-	stop      func()
+	// killer ends the process at one of its writes; nil for none.
+	killer *killer
+	// refuse lets requests fail; nil for none.
+	refuse *refusal
+	// ahead is how far the process' clock is ahead, as a time.Duration.
+	ahead atomic.Int64
+	stop  func()
 
 	mu    sync.Mutex
 	files map[string][]byte
@@ -109,6 +116,12 @@ func (s *stack) start() *stack {
 	counted := rest.CopyConfig(apiServer)
 	counted.QPS = -1
 	counted.Wrap(s.requests.wrap)
+	if s.killer != nil {
+		counted.Wrap(s.killer.wrap)
+	}
+	if s.refuse != nil {
+		counted.Wrap(s.refuse.wrap)
+	}
 	logger := testr.NewWithOptions(s.t, testr.Options{})
 	ctx, cancel := context.WithCancel(log.IntoContext(context.Background(), logger))
 	skip := true
@@ -128,7 +141,7 @@ func (s *stack) start() *stack {
 	_, err = Build(ctx, mgr, Settings{
 		Store: store, Identities: []age.Identity{s.identity}, PrintKey: []byte(s.namespace), Announcer: s.announced,
 		AllowFlux: s.allowFlux, Dependency: time.Minute, Concurrent: 4, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second,
-		Selector: selector, Jitter: spread(0), Now: time.Now, Wrap: s.wrap,
+		Selector: selector, Jitter: spread(0), Now: s.now, Wrap: s.wrap,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -145,6 +158,12 @@ func (s *stack) start() *stack {
 	s.t.Cleanup(s.stop)
 	return s
 }
+
+// now is the process' clock.
+func (s *stack) now() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) }
+
+// later puts the process' clock forward.
+func (s *stack) later(d time.Duration) { s.ahead.Add(int64(d)) }
 
 // requests counts what was sent to the API server, as "PATCH kustomizations/status".
 type requests struct {
@@ -164,8 +183,19 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
 
 func (r *requests) note(req *http.Request) {
-	if req.URL.Query().Get("watch") == "true" || strings.HasSuffix(req.URL.Path, "/apis") || !strings.Contains(req.URL.Path, "/namespaces/") {
+	line := describe(req)
+	if line == "" {
 		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seen = append(r.seen, line)
+}
+
+// describe is a request as one line; empty for one that is not about an object in a namespace.
+func describe(req *http.Request) string {
+	if req.URL.Query().Get("watch") == "true" || strings.HasSuffix(req.URL.Path, "/apis") || !strings.Contains(req.URL.Path, "/namespaces/") {
+		return ""
 	}
 	_, rest, _ := strings.Cut(req.URL.Path, "/namespaces/")
 	parts := strings.Split(rest, "/")
@@ -182,9 +212,7 @@ func (r *requests) note(req *http.Request) {
 	if user := req.Header.Get("Impersonate-User"); user != "" {
 		line += " as " + user
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.seen = append(r.seen, line)
+	return line
 }
 
 // take returns what was sent since the last call, sorted.
@@ -253,18 +281,20 @@ func (s *stack) render(ks *kustomizev1.Kustomization, revision string, objects .
 
 func (s *stack) publish(kind string, subject client.Object, revision string, content rendering.Content, release *v1alpha1.ReleaseParameters) {
 	s.t.Helper()
-	r := s.sealed(kind, subject, revision, content)
+	tag, err := rendering.ComputeTag(contentKey(), content)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r := s.sealed(kind, subject, revision, tag, content)
 	r.Release = release
 	s.record(r)
 }
 
+func contentKey() []byte { return []byte("0123456789abcdef0123456789abcdef") }
+
 // sealed is a ready Render record whose content is served.
-func (s *stack) sealed(kind string, subject client.Object, revision string, content rendering.Content) *v1alpha1.Render {
+func (s *stack) sealed(kind string, subject client.Object, revision string, tag rendering.Tag, content rendering.Content) *v1alpha1.Render {
 	s.t.Helper()
-	tag, err := rendering.ComputeTag([]byte("0123456789abcdef0123456789abcdef"), content)
-	if err != nil {
-		s.t.Fatal(err)
-	}
 	var sealed bytes.Buffer
 	if err := rendering.Seal(&sealed, []age.Recipient{s.identity.Recipient()}, subject.GetUID(), tag, content); err != nil {
 		s.t.Fatal(err)

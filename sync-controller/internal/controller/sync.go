@@ -14,6 +14,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
 
@@ -44,8 +45,21 @@ func (p *pass) loadSync(ctx context.Context) error {
 	}
 	if err == nil && found.Subject.UID == p.subject.object().GetUID() {
 		p.mem.sync = found
+		if told, untold := found.LastChange, p.mem.record.Change; told != nil && untold != nil && !told.At.Before(&untold.At) {
+			p.mem.record.Change = nil
+		}
 	}
 	return nil
+}
+
+// restoreSync writes a record again that somebody deleted.
+func (p *pass) restoreSync(ctx context.Context) error {
+	if !p.mem.mailbox.lostRecord() || p.mem.sync == nil || p.view().Deleting {
+		return nil
+	}
+	p.syncInMemory()
+	p.mem.sync = nil
+	return p.writeSync(ctx)
 }
 
 func (p *pass) recordName() client.ObjectKey {
@@ -59,27 +73,49 @@ func (p *pass) noteOutcome(state plan.State, v plan.Verdict, blockedBy []string,
 	p.noteSubject(s, state)
 	s.Tag = p.mem.record.Held.Tag
 	s.BlockedBy = blockedBy
-	if p.mem.refs != nil || s.Health.State == "" {
-		s.Health = summary(p.mem.report)
-	}
 	p.noteConditions(s, v)
-	if !ended {
+	p.noteHealth(s, state.Subject.Checks)
+	if ended {
+		p.noteAttempt(s, v)
+	}
+}
+
+// noteAttempt notes how an attempt ended, if it changed something or failed in another way than the one before. Doing it
+// again, after a write that failed, changes nothing.
+func (p *pass) noteAttempt(s *v1alpha1.Sync, v plan.Verdict) {
+	goal, change := p.mem.record.Goal, p.mem.record.Change
+	known := len(s.History) > 0 && s.History[0].Tag == goal.Tag && s.History[0].Outcome == v.Reason
+	switch {
+	case change != nil:
+		known = known && !s.History[0].At.Before(&change.At)
+		s.LastChange = change.DeepCopy()
+	case v.Ready == metav1.ConditionTrue:
 		return
 	}
-	changed := p.mem.changes.Changed()
-	goal := p.mem.record.Goal
-	if len(changed) > 0 {
-		s.LastChange = &v1alpha1.ChangeSet{
-			Revision: goal.Revision, At: metav1.NewTime(p.now),
-			Created: p.mem.changes.Count(apply.Created), Configured: p.mem.changes.Count(apply.Configured),
-			Unchanged: max(0, int64(len(p.mem.planned))-p.mem.changes.Count(apply.Created)-p.mem.changes.Count(apply.Configured)),
-			Deleted:   p.mem.changes.Count(apply.Deleted), Entries: changed.Lines(maxEntries),
-		}
+	if known {
+		return
 	}
-	if news := v.Ready != metav1.ConditionTrue && !sameFailure(s.History, goal, v.Reason); news || len(changed) > 0 {
-		line := v1alpha1.Attempt{Revision: goal.Revision, Tag: goal.Tag, Outcome: v.Reason, At: metav1.NewTime(p.now)}
-		s.History = append([]v1alpha1.Attempt{line}, s.History[:min(len(s.History), maxHistory-1)]...)
+	line := v1alpha1.Attempt{Revision: goal.Revision, Tag: goal.Tag, Outcome: v.Reason, At: metav1.NewTime(p.now).Rfc3339Copy()}
+	s.History = append([]v1alpha1.Attempt{line}, s.History[:min(len(s.History), maxHistory-1)]...)
+}
+
+// noteChanges adds what was done to what is to be told. It is kept on disk with the attempt's progress, so that a restart
+// before the outcome is known, or written, does not lose it.
+func (p *pass) noteChanges(done apply.ChangeSet) {
+	changed := done.Changed()
+	if len(changed) == 0 {
+		return
 	}
+	set := &v1alpha1.ChangeSet{}
+	if p.mem.record.Change != nil {
+		set = p.mem.record.Change.DeepCopy()
+	}
+	set.Revision, set.At = p.mem.record.Goal.Revision, metav1.NewTime(p.Now()).Rfc3339Copy()
+	set.Created += done.Count(apply.Created)
+	set.Configured += done.Count(apply.Configured)
+	set.Deleted += done.Count(apply.Deleted)
+	set.Entries = limit(append(set.Entries, changed.Lines(maxEntries)...), maxEntries)
+	p.mem.record.Change = set
 }
 
 func (p *pass) noteSubject(s *v1alpha1.Sync, state plan.State) {
@@ -92,38 +128,46 @@ func (p *pass) noteSubject(s *v1alpha1.Sync, state plan.State) {
 	}
 }
 
-// sameFailure says that the newest line of the history tells the same: a retry that fails alike is no news.
-func sameFailure(history []v1alpha1.Attempt, goal plan.Goal, outcome string) bool {
-	return len(history) > 0 && history[0].Tag == goal.Tag && history[0].Outcome == outcome
+// setCondition sets a condition of the record.
+func (p *pass) setCondition(s *v1alpha1.Sync, kind string, status metav1.ConditionStatus, reason, message string) {
+	apimeta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
+		Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(p.now),
+	})
 }
 
 // noteConditions repeats the verdict without the revision in it.
 func (p *pass) noteConditions(s *v1alpha1.Sync, v plan.Verdict) {
-	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
-		apimeta.SetStatusCondition(&s.Status.Conditions, metav1.Condition{
-			Type: kind, Status: status, Reason: reason, Message: message, LastTransitionTime: metav1.NewTime(p.now),
-		})
-	}
 	if v.Ready == metav1.ConditionTrue {
-		set(meta.ReadyCondition, v.Ready, v.Reason, "the cluster holds what the source asks for")
-		set(syncedCondition, metav1.ConditionTrue, appliedReason, "the latest content is applied")
-	} else {
-		set(meta.ReadyCondition, v.Ready, v.Reason, v.Message)
-		r := p.mem.record
-		status := metav1.ConditionFalse
-		if p.render != nil && p.render.Rendering != nil && r.Held.Tag == p.render.Rendering.Tag && (r.Stage != plan.Ended || pruned(r)) {
-			status = metav1.ConditionTrue
-		}
-		set(syncedCondition, status, v.Reason, v.Message)
+		p.setCondition(s, meta.ReadyCondition, v.Ready, v.Reason, "the cluster holds what the source asks for")
+		p.setCondition(s, syncedCondition, metav1.ConditionTrue, appliedReason, "the latest content is applied")
+		return
 	}
+	p.setCondition(s, meta.ReadyCondition, v.Ready, v.Reason, v.Message)
+	r := p.mem.record
+	status := metav1.ConditionFalse
+	if p.render != nil && p.render.Rendering != nil && r.Held.Tag == p.render.Rendering.Tag && (r.Stage != plan.Ended || pruned(r)) {
+		status = metav1.ConditionTrue
+	}
+	p.setCondition(s, syncedCondition, status, v.Reason, v.Message)
+}
+
+// noteHealth notes what is known of the objects' health: nothing when nobody asks for it. After a restart what was noted
+// stands until it is looked at again.
+func (p *pass) noteHealth(s *v1alpha1.Sync, checks bool) {
+	switch {
+	case !checks:
+		s.Health = summary(health.Report{})
+	case p.mem.refs != nil || s.Health.State == "":
+		s.Health = summary(p.mem.report)
+	}
+	status := metav1.ConditionUnknown
 	switch s.Health.State {
 	case v1alpha1.HealthHealthy:
-		set(healthyCondition, metav1.ConditionTrue, s.Health.State, s.Health.Summary)
+		status = metav1.ConditionTrue
 	case v1alpha1.HealthFailed:
-		set(healthyCondition, metav1.ConditionFalse, s.Health.State, s.Health.Summary)
-	default:
-		set(healthyCondition, metav1.ConditionUnknown, s.Health.State, s.Health.Summary)
+		status = metav1.ConditionFalse
 	}
+	p.setCondition(s, healthyCondition, status, s.Health.State, s.Health.Summary)
 }
 
 // writeSync writes the record whole, in one request, if it differs from what was written last.

@@ -150,6 +150,20 @@ func (s *Store) Forget(k Key) error {
 	return nil
 }
 
+// Keys returns the subjects of a kind of which anything is kept.
+func (s *Store) Keys(kind string) ([]Key, error) {
+	folders, err := fs.Glob(s.root.FS(), strings.ToLower(kind)+"/*/*")
+	if err != nil {
+		return nil, fmt.Errorf("list kept contents: %w", err)
+	}
+	keys := make([]Key, 0, len(folders))
+	for _, folder := range folders {
+		parts := strings.Split(folder, "/")
+		keys = append(keys, Key{Kind: kind, Namespace: parts[1], Name: parts[2]})
+	}
+	return keys, nil
+}
+
 // Digest is the digest of a sealed content: sha256:<hex>.
 func Digest(sealed []byte) string {
 	sum := sha256.Sum256(sealed)

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -131,5 +132,28 @@ func TestNames(t *testing.T) {
 		if _, err := s.Sealed(key(), digest); err == nil || errors.Is(err, ErrAbsent) {
 			t.Errorf("digest %q: %v", digest, err)
 		}
+	}
+}
+
+func TestKeys(t *testing.T) {
+	s, _ := newStore(t)
+	if keys, err := s.Keys("Kustomization"); err != nil || len(keys) != 0 {
+		t.Errorf("an empty store has %v, %v", keys, err)
+	}
+	other := Key{Kind: "Kustomization", Namespace: "db", Name: "db"}
+	for _, k := range []Key{key(), other, {Kind: "HelmRelease", Namespace: "apps", Name: "chart"}} {
+		if err := s.SaveState(k, "x"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keys, err := s.Keys("Kustomization")
+	if err != nil || !slices.Equal(keys, []Key{key(), other}) {
+		t.Errorf("got %v, %v", keys, err)
+	}
+	if err := s.Forget(other); err != nil {
+		t.Fatal(err)
+	}
+	if keys, err := s.Keys("Kustomization"); err != nil || len(keys) != 1 {
+		t.Errorf("after one was forgotten: %v, %v", keys, err)
 	}
 }

@@ -14,6 +14,9 @@ import (
 
 // Times that no field of a spec sets.
 const (
+	// ShortestInterval is how soon a subject is worked on again at the earliest, whatever its spec says: the API server takes
+	// an interval of 0.
+	ShortestInterval = time.Second
 	// Patience is how long an attempt lasts before its progress is worth a status write.
 	Patience = 2 * time.Second
 	// PruneGate is how long a prune waits for the other subjects of the same source at most.

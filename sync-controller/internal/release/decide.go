@@ -64,7 +64,7 @@ func (s State) compared() (Step, string) {
 		return StepUpgrade, fmt.Sprintf("release with status %s", s.Latest.Status)
 	case !s.managed():
 		return StepUpgrade, "found a release in storage that was not made for this HelmRelease, or was changed since"
-	case s.Forced:
+	case s.Forced && s.Working != s.Latest.Version:
 		return StepUpgrade, "forced"
 	default:
 		return StepNone, "release is in sync"

@@ -47,6 +47,7 @@ func TestDecide(t *testing.T) {
 		"values":            {"values changed", State{Latest: latest(StatusDeployed, func(f *Facts) { f.ConfigDigest = "sha256:e" }), Parameters: upgradingTo(4)}, StepUpgrade, upgradingTo(4)},
 		"values, stale":     {"the rendering was made for the install", State{Latest: latest(StatusDeployed, func(f *Facts) { f.ConfigDigest = "sha256:e" }), Parameters: installing}, StepRender, upgradingTo(4)},
 		"forced":            {"forced although in sync", State{Latest: latest(StatusDeployed, nil), Parameters: upgradingTo(4), Forced: true}, StepUpgrade, upgradingTo(4)},
+		"forced, done":      {"a crash right after the forced release must not make another", State{Latest: latest(StatusDeployed, nil), Working: 3, Forced: true}, StepNone, upgradingTo(4)},
 		"superseded":        {"the newest record is superseded: whoever upgraded never finished", State{Latest: latest(StatusSuperseded, nil), Parameters: upgradingTo(4)}, StepUpgrade, upgradingTo(4)},
 		"unmanaged":         {"somebody else's release of that name is taken over", State{Latest: latest(StatusDeployed, foreign), Parameters: upgradingTo(4)}, StepUpgrade, upgradingTo(4)},
 		"taken over":        {"a release that Flux left in sync stays as it is", State{Latest: latest(StatusDeployed, foreign), Observed: snapshot("sha256:d", "v2"), Parameters: upgradingTo(4)}, StepNone, upgradingTo(4)},

@@ -10,8 +10,11 @@ import (
 	"io"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/sluice-gitops/sluice/api/redact"
 )
 
 const (
@@ -24,15 +27,16 @@ const (
 // holds, and leave out what it cannot read, so that a version number could be given twice.
 type bounded struct {
 	corev1client.SecretInterface
-	ctx    context.Context // held because Helm's driver passes none
-	listed int             // records in the last list
+	ctx       context.Context // held because Helm's driver passes none
+	namespace string
+	listed    int // records in the last list
 }
 
 func (b *bounded) List(_ context.Context, options metav1.ListOptions) (*corev1.SecretList, error) {
 	options.Limit = maxRecords
 	list, err := b.SecretInterface.List(b.ctx, options)
 	if err != nil {
-		return nil, err
+		return nil, b.said("", err)
 	}
 	if list.Continue != "" {
 		return nil, fmt.Errorf("more than %d records: delete old ones", maxRecords)
@@ -50,18 +54,29 @@ func (b *bounded) Create(_ context.Context, secret *corev1.Secret, options metav
 	if err := checkSize(secret); err != nil {
 		return nil, err
 	}
-	return b.SecretInterface.Create(b.ctx, secret, options)
+	created, err := b.SecretInterface.Create(b.ctx, secret, options)
+	return created, b.said(secret.Name, err)
 }
 
 func (b *bounded) Update(_ context.Context, secret *corev1.Secret, options metav1.UpdateOptions) (*corev1.Secret, error) {
 	if err := checkSize(secret); err != nil {
 		return nil, err
 	}
-	return b.SecretInterface.Update(b.ctx, secret, options)
+	updated, err := b.SecretInterface.Update(b.ctx, secret, options)
+	return updated, b.said(secret.Name, err)
 }
 
 func (b *bounded) Delete(_ context.Context, name string, options metav1.DeleteOptions) error {
-	return b.SecretInterface.Delete(b.ctx, name, options)
+	return b.said(name, b.SecretInterface.Delete(b.ctx, name, options))
+}
+
+// said is what the API server answered about a record, without anything that may be secret: admission webhooks repeat what
+// they refuse. What the driver or a caller branches on stays what it is.
+func (b *bounded) said(name string, err error) error {
+	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || b.ctx.Err() != nil {
+		return err
+	}
+	return errors.New(redact.Object(err, "Secret", b.namespace, name, true))
 }
 
 func checkSize(secret *corev1.Secret) error {

@@ -225,7 +225,7 @@ func (s Storage) update(ctx context.Context, ref Ref, r *Release) (*Release, err
 }
 
 func (s Storage) remove(ctx context.Context, ref Ref, r *Release) error {
-	err := s.Secrets.Secrets(ref.StorageNamespace).Delete(ctx, key(r), metav1.DeleteOptions{})
+	err := s.open(ctx, ref).Delete(ctx, key(r), metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete record of release %s: %w", r.FullName(), err)
 	}
@@ -233,7 +233,7 @@ func (s Storage) remove(ctx context.Context, ref Ref, r *Release) error {
 }
 
 func (s Storage) open(ctx context.Context, ref Ref) *bounded {
-	return &bounded{SecretInterface: s.Secrets.Secrets(ref.StorageNamespace), ctx: ctx}
+	return &bounded{SecretInterface: s.Secrets.Secrets(ref.StorageNamespace), ctx: ctx, namespace: ref.StorageNamespace}
 }
 
 func (s Storage) now() helmtime.Time { return helmtime.Time{Time: s.Now().UTC()} }

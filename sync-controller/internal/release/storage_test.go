@@ -12,6 +12,7 @@ import (
 	helmstorage "helm.sh/helm/v3/pkg/storage"
 	"helm.sh/helm/v3/pkg/storage/driver"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -316,4 +317,25 @@ func FuzzHistory(f *testing.F) {
 		latest.Snapshot("")
 		_, _ = latest.Objects()
 	})
+}
+
+// TestRefusalsAreRedacted: an admission webhook repeats the record that it refuses, and a record holds everything.
+func TestRefusalsAreRedacted(t *testing.T) {
+	const canary = "H4sIAAAACANARY"
+	w := newWorld(t)
+	pending := w.begin("1.0.0", nil)
+	for _, verb := range []string{"list", "update", "create"} {
+		w.client.PrependReactor(verb, "secrets", func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, apierrors.NewForbidden(corev1.Resource("secrets"), "x", errors.New("denied: "+canary))
+		})
+	}
+	errs := map[string]error{}
+	_, errs["latest"] = w.storage.Latest(t.Context(), web)
+	_, errs["unlock"] = w.storage.Unlock(t.Context(), web, pending)
+	_, errs["begin"] = w.storage.Begin(t.Context(), web, rendered(t, "1.0.0", nil), pending)
+	for name, err := range errs {
+		if err == nil || strings.Contains(err.Error(), canary) || !strings.Contains(err.Error(), "Forbidden") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
