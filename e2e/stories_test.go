@@ -11,12 +11,13 @@ import (
 	"github.com/sluice-gitops/sluice/e2e/world"
 )
 
-// TestStories plays every session in testdata in one world, the controllers as make build left them in bin/.
+// TestStories plays every session in testdata in one world, the controllers as make build left them in bin/. With -artifacts
+// the world's logs and files are kept.
 func TestStories(t *testing.T) {
 	// Stories run in parallel, after this function has returned: what they need ends in Cleanup.
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
-	w, err := world.Start(ctx, world.Options{Dir: t.TempDir(), Root: "..", Out: t.Output()})
+	w, err := world.Start(ctx, world.Options{Dir: filepath.Join(t.ArtifactDir(), "world"), Root: "..", Out: t.Output()})
 	if err != nil {
 		t.Fatal(err)
 	}

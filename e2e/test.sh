@@ -46,9 +46,10 @@ go_tests() {
 	done
 }
 
-# The world prints its progress as it starts, so these are verbose; the demo is one of the stories.
+# The world prints its progress as it starts, so these are verbose; the demo is one of the stories. Stories mostly wait, so
+# more of them run at a time than there are cores.
 stories() {
-	(cd e2e && go test -timeout 30m -v ./... | grep -v -E '^(=== (RUN|PAUSE|CONT|NAME))')
+	(cd e2e && go test -timeout 30m -parallel 4 -v ./... | grep -v -E '^(=== (RUN|PAUSE|CONT|NAME))')
 }
 
 stage "control plane" control_plane

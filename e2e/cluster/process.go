@@ -108,10 +108,34 @@ func (p *Process) Stop() {
 // Restart stops the process if it still runs and starts it again with the same
 // Spec, waiting as StartProcess does.
 func (p *Process) Restart(ctx context.Context) error {
-	p.mu.Lock()
-	p.run.stop()
-	p.mu.Unlock()
+	p.Stop()
 	return p.start(ctx)
+}
+
+// Launch starts a process that is gone, with the same Spec, and does not wait
+// until it is ready: what that takes may come later.
+func (p *Process) Launch(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.run != nil && p.run.alive() {
+		return fmt.Errorf("start %s: it is running already", p.spec.Name)
+	}
+	r, err := launch(context.WithoutCancel(ctx), p.spec)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", p.spec.Name, err)
+	}
+	p.run = r
+	return nil
+}
+
+// Await waits until a process that was launched is ready, as StartProcess does.
+func (p *Process) Await(ctx context.Context) error {
+	r := p.current()
+	if err := r.waitReady(ctx, p.spec.Ready); err != nil {
+		r.kill()
+		return fmt.Errorf("start %s: %w%s", p.spec.Name, err, logTail(p.spec.Log))
+	}
+	return nil
 }
 
 func (p *Process) current() *run {
@@ -121,24 +145,10 @@ func (p *Process) current() *run {
 }
 
 func (p *Process) start(ctx context.Context) error {
-	p.mu.Lock()
-	if p.run != nil && p.run.alive() {
-		p.mu.Unlock()
-		return fmt.Errorf("start %s: it is running already", p.spec.Name)
+	if err := p.Launch(ctx); err != nil {
+		return err
 	}
-	r, err := launch(context.WithoutCancel(ctx), p.spec)
-	if err != nil {
-		p.mu.Unlock()
-		return fmt.Errorf("start %s: %w", p.spec.Name, err)
-	}
-	p.run = r
-	p.mu.Unlock()
-
-	if err := r.waitReady(ctx, p.spec.Ready); err != nil {
-		r.kill()
-		return fmt.Errorf("start %s: %w%s", p.spec.Name, err, logTail(p.spec.Log))
-	}
-	return nil
+	return p.Await(ctx)
 }
 
 // launch starts the program in a process group of its own.

@@ -147,6 +147,22 @@ func TestRestartIsANewIncarnation(t *testing.T) {
 	gone(t, old)
 }
 
+func TestLaunchDoesNotWait(t *testing.T) {
+	spec := shell(t, `echo up; exec sleep 100`)
+	spec.Ready = logged(spec.Log, "up")
+	p := begin(t, spec)
+	if err := p.Launch(t.Context()); err == nil {
+		t.Error("a process that runs was launched again")
+	}
+	p.Kill()
+	if err := p.Launch(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Await(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestChildrenEndWithTheProcess(t *testing.T) {
 	spec := shell(t, `sleep 100 & echo child=$!; wait`)
 	spec.Ready = logged(spec.Log, "child=")

@@ -13,8 +13,15 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// pollInterval is how often until asks again.
-const pollInterval = 100 * time.Millisecond
+// pollInterval is how soon until asks again; what takes longer is asked less often, up to maxPollInterval: a client costs
+// more than what it asks.
+const (
+	pollInterval    = 100 * time.Millisecond
+	maxPollInterval = 800 * time.Millisecond
+)
+
+// clientTimeout bounds one run of a client that is repeated.
+const clientTimeout = 30 * time.Second
 
 type command = func(ts *testscript.TestScript, neg bool, args []string)
 
@@ -25,22 +32,28 @@ func (s *Session) commands(ctx context.Context) map[string]command {
 		"helm":      client("helm"),
 		"git":       client("git"),
 		"say":       s.say,
-		"show":      s.show,
+		"show":      s.show(ctx),
 		"commit":    s.commit(ctx),
-		"ready":     s.printReady(ctx),
-		"until":     s.until(ctx),
-		"crash":     s.crash(ctx),
-		"halt":      s.halt,
-		"resume":    s.resume(ctx),
-		"received":  s.received,
-		"refused":   s.refused,
-		"incidents": s.incidents,
-		"fail":      s.fail,
 		"private":   s.private,
-		"tamper":    tamper,
 		"expand":    expand,
-		"encrypt":   encrypt,
+		"until":     s.until(ctx),
+		"never":     s.never(ctx),
+		"ready":     s.ask(ctx, "ready"),
+		"probe":     s.ask(ctx, "probe"),
+		"received":  s.ask(ctx, "received"),
+		"refused":   s.ask(ctx, "refused"),
+		"incidents": s.ask(ctx, "incidents"),
+		"fail":      fail,
+		"mend":      mend,
+		"crash":     s.crash(ctx),
+		"calm":      s.calm,
+		"halt":      s.halt,
+		"launch":    s.launch(ctx),
+		"resume":    s.resume(ctx),
+		"damage":    s.damage(ctx),
 		"agekey":    agekey,
+		"encrypt":   encrypt,
+		"tamper":    tamper,
 		"leaks":     s.leaks(ctx),
 	}
 }
@@ -66,17 +79,19 @@ func (s *Session) say(_ *testscript.TestScript, _ bool, args []string) {
 }
 
 // show runs a client and shows the command and what it printed: show kubectl get kustomizations
-func (s *Session) show(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) == 0 {
-		ts.Fatalf("usage: show command [argument …]")
+func (s *Session) show(ctx context.Context) command {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if len(args) == 0 {
+			ts.Fatalf("usage: show command [argument …]")
+		}
+		fmt.Fprintf(s.Out, "$ %s\n", strings.Join(args, " "))
+		if text, ok := s.tell(ctx, ts, args); ok {
+			fmt.Fprint(s.Out, text)
+			return
+		}
+		run(ts, neg, args[0], args[1:]...)
+		fmt.Fprint(s.Out, ts.ReadFile("stdout"))
 	}
-	fmt.Fprintf(s.Out, "$ %s\n", strings.Join(args, " "))
-	if text, ok := s.report(args); ok {
-		fmt.Fprint(s.Out, text)
-		return
-	}
-	run(ts, neg, args[0], args[1:]...)
-	fmt.Fprint(s.Out, ts.ReadFile("stdout"))
 }
 
 // commit records a folder of the story, pushes it to the Git server and sets $COMMIT: commit apps 'first version'
@@ -115,50 +130,68 @@ func expand(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// printReady prints the Ready condition of an object: ready kustomization/apps
-func (s *Session) printReady(ctx context.Context) command {
-	return func(ts *testscript.TestScript, _ bool, args []string) {
-		if len(args) != 1 {
-			ts.Fatalf("usage: ready kind/name")
-		}
-		fmt.Fprintln(ts.Stdout(), s.ready(ctx, ts.Getenv("NS"), args[0]))
-	}
-}
-
-// until repeats a command until its output matches, or fails when the time is over:
+// until repeats a command until its output matches, with ! until it does not, or fails when the time is over:
 // until 30s 'Applied revision' kubectl get kustomization apps
 func (s *Session) until(ctx context.Context) command {
 	return func(ts *testscript.TestScript, neg bool, args []string) {
-		if len(args) < 3 {
-			ts.Fatalf("usage: [!] until duration regexp command [argument …]")
+		q := s.question(ts, args)
+		if !q.poll(ctx, func(answer string) bool { return q.pattern.MatchString(answer) != neg }) {
+			ts.Fatalf("not within %s: %s (negated: %t). The last output was:\n%s", q.limit, q.pattern, neg, q.last)
 		}
-		limit, err := time.ParseDuration(args[0])
-		ts.Check(err)
-		pattern, err := regexp.Compile("(?s)" + args[1])
-		ts.Check(err)
-		output := func() string {
-			if args[2] == "ready" && len(args) == 4 {
-				return s.ready(ctx, ts.Getenv("NS"), args[3])
-			}
-			if text, ok := s.report(args[2:]); ok {
-				return text
-			}
-			return capture(ctx, ts, args[2:])
+	}
+}
+
+// never repeats a command for a time, and fails as soon as its output matches: what must not happen has that long to
+// happen. never 2s 'app' kubectl get configmap app
+func (s *Session) never(ctx context.Context) command {
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		q := s.question(ts, args)
+		if neg {
+			ts.Fatalf("never is negated: use until")
 		}
-		ctx, cancel := context.WithTimeout(ctx, limit)
-		defer cancel()
-		ticker := time.NewTicker(pollInterval)
-		defer ticker.Stop()
-		for {
-			last := output()
-			if pattern.MatchString(last) != neg {
-				return
-			}
-			select {
-			case <-ctx.Done():
-				ts.Fatalf("not within %s: %s (negated: %t). The last output was:\n%s", limit, args[1], neg, last)
-			case <-ticker.C:
-			}
+		if q.poll(ctx, q.pattern.MatchString) {
+			ts.Fatalf("within %s: %s. The output was:\n%s", q.limit, q.pattern, q.last)
+		}
+	}
+}
+
+// question is a command that is repeated.
+type question struct {
+	limit   time.Duration
+	pattern *regexp.Regexp
+	ask     func(ctx context.Context) string
+	last    string
+}
+
+func (s *Session) question(ts *testscript.TestScript, args []string) *question {
+	if len(args) < 3 {
+		ts.Fatalf("usage: [!] until|never duration regexp command [argument …]")
+	}
+	limit, err := time.ParseDuration(args[0])
+	ts.Check(err)
+	pattern, err := regexp.Compile("(?s)" + args[1])
+	ts.Check(err)
+	return &question{limit: limit, pattern: pattern, ask: func(ctx context.Context) string {
+		if text, ok := s.tell(ctx, ts, args[2:]); ok {
+			return text
+		}
+		return capture(ctx, ts, args[2:])
+	}}
+}
+
+// poll asks until an answer is the right one, and says whether there was one in time. It asks at least once, and what was
+// asked in time is answered.
+func (q *question) poll(ctx context.Context, right func(answer string) bool) bool {
+	over, cancel := context.WithTimeout(ctx, q.limit)
+	defer cancel()
+	for pause := pollInterval; ; pause = min(2*pause, maxPollInterval) {
+		if q.last = q.ask(ctx); right(q.last) {
+			return true
+		}
+		select {
+		case <-over.Done():
+			return false
+		case <-time.After(pause):
 		}
 	}
 }
@@ -178,59 +211,15 @@ func (s *Session) ready(ctx context.Context, namespace, object string) string {
 // capture runs a client and returns what it printed, whether or not it succeeded. It leaves no trace in the story's log,
 // where what was asked in vain only hides what matters.
 func capture(ctx context.Context, ts *testscript.TestScript, args []string) string {
+	ctx, cancel := context.WithTimeout(ctx, clientTimeout)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Dir = ts.Getenv("WORK")
-	cmd.Env, _ = ts.Value(variables{}).([]string)
+	cmd.Env = sceneOf(ts).env
 	cmd.WaitDelay = time.Second
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		return err.Error() + "\n" + string(output)
 	}
 	return string(output)
-}
-
-// crash kills a workload with SIGKILL and starts it again: crash source-controller
-func (s *Session) crash(ctx context.Context) command {
-	return func(ts *testscript.TestScript, _ bool, args []string) {
-		for _, name := range args {
-			p := s.World.Stack.Process(name)
-			if p == nil {
-				ts.Fatalf("no workload %s", name)
-			}
-			s.processes.Lock()
-			p.Kill()
-			err := p.Restart(ctx)
-			s.processes.Unlock()
-			ts.Check(err)
-		}
-	}
-}
-
-// halt kills workloads and leaves them down: halt nats
-func (s *Session) halt(ts *testscript.TestScript, _ bool, args []string) {
-	for _, name := range args {
-		p := s.World.Stack.Process(name)
-		if p == nil {
-			ts.Fatalf("no workload %s", name)
-		}
-		s.processes.Lock()
-		p.Kill()
-		s.processes.Unlock()
-	}
-}
-
-// resume starts what halt took down: resume nats
-func (s *Session) resume(ctx context.Context) command {
-	return func(ts *testscript.TestScript, _ bool, args []string) {
-		for _, name := range args {
-			p := s.World.Stack.Process(name)
-			if p == nil {
-				ts.Fatalf("no workload %s", name)
-			}
-			s.processes.Lock()
-			err := p.Restart(ctx)
-			s.processes.Unlock()
-			ts.Check(err)
-		}
-	}
 }

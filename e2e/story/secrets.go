@@ -16,7 +16,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// agekey makes an age key pair: agekey key.agekey writes the identity and sets $RECIPIENT.
+// agekey makes an age key pair: agekey key.agekey writes the identity and sets $IDENTITY and $RECIPIENT.
 func agekey(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: agekey file")
@@ -24,6 +24,7 @@ func agekey(ts *testscript.TestScript, _ bool, args []string) {
 	identity, err := age.GenerateX25519Identity()
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(identity.String()+"\n"), 0o600))
+	ts.Setenv("IDENTITY", identity.String())
 	ts.Setenv("RECIPIENT", identity.Recipient().String())
 }
 

@@ -1,6 +1,7 @@
 package story
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -12,25 +13,45 @@ import (
 	"github.com/sluice-gitops/sluice/e2e/cluster/sink"
 )
 
-// report is what the sinks tell, and what until can ask beside the real clients:
+// tell answers what until and show can ask beside the real clients:
 //
-//	received slack-webhook    the bodies that the service accepted, a line each
-//	refused slack-webhook     those it did not
-//	incidents                 PagerDuty's incidents, a line of JSON each
-func (s *Session) report(args []string) (string, bool) {
-	switch {
-	case len(args) == 2 && (args[0] == "received" || args[0] == "refused"):
-		return s.bodies(sink.Service(args[1]), args[0] == "received"), true
-	case len(args) == 1 && args[0] == "incidents":
-		return lines(s.World.Sink.Incidents()), true
+//	ready kustomization/app            the Ready condition, as "False BuildFailed: message"
+//	probe notify-controller readyz     the status of the answer to a kubelet's probe
+//	received slack-webhook             the bodies that the service accepted, a line each
+//	refused slack-webhook              those it did not
+//	incidents                          PagerDuty's incidents, a line of JSON each
+func (s *Session) tell(ctx context.Context, ts *testscript.TestScript, args []string) (string, bool) {
+	here := sceneOf(ts)
+	switch question := args[0]; {
+	case question == "ready" && len(args) == 2:
+		return s.ready(ctx, ts.Getenv("NS"), args[1]), true
+	case question == "probe" && len(args) == 3:
+		return s.health(ctx, args[1], args[2]), true
+	case question == "received" && len(args) == 2:
+		return bodies(here.sink.Deliveries(sink.Service(args[1])), true), true
+	case question == "refused" && len(args) == 2:
+		return bodies(here.sink.Deliveries(sink.Service(args[1])), false), true
+	case question == "incidents" && len(args) == 1:
+		return lines(here.sink.Incidents()), true
 	default:
 		return "", false
 	}
 }
 
-func (s *Session) bodies(service sink.Service, accepted bool) string {
+// ask prints what tell answers: ready kustomization/app
+func (s *Session) ask(ctx context.Context, question string) command {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		text, ok := s.tell(ctx, ts, append([]string{question}, args...))
+		if !ok {
+			ts.Fatalf("usage: ready kind/name | probe controller healthz|readyz | received service | refused service | incidents")
+		}
+		fmt.Fprintln(ts.Stdout(), strings.TrimSuffix(text, "\n"))
+	}
+}
+
+func bodies(deliveries []sink.Delivery, accepted bool) string {
 	var text strings.Builder
-	for _, d := range s.World.Sink.Deliveries(service) {
+	for _, d := range deliveries {
 		if d.Accepted == accepted {
 			text.Write(d.Body)
 			text.WriteByte('\n')
@@ -39,30 +60,17 @@ func (s *Session) bodies(service sink.Service, accepted bool) string {
 	return text.String()
 }
 
-func (s *Session) received(ts *testscript.TestScript, _ bool, args []string) {
-	s.print(ts, append([]string{"received"}, args...))
-}
-
-func (s *Session) refused(ts *testscript.TestScript, _ bool, args []string) {
-	s.print(ts, append([]string{"refused"}, args...))
-}
-
-func (s *Session) incidents(ts *testscript.TestScript, _ bool, _ []string) {
-	s.print(ts, []string{"incidents"})
-}
-
-func (s *Session) print(ts *testscript.TestScript, args []string) {
-	text, ok := s.report(args)
-	if !ok {
-		ts.Fatalf("usage: received service | refused service | incidents")
+// fail makes a service of this story fail for its next calls, or let them hang until mend:
+// fail slack-webhook 429 2 1s, fail slack-webhook hang
+func fail(ts *testscript.TestScript, _ bool, args []string) {
+	here := sceneOf(ts)
+	if len(args) == 2 && args[1] == "hang" {
+		service := sink.Service(args[0])
+		here.mend[service] = append(here.mend[service], here.sink.Fail(sink.Failure{Service: service, Hang: true}))
+		return
 	}
-	fmt.Fprint(ts.Stdout(), text)
-}
-
-// fail makes a service fail for its next calls: fail slack-webhook 429 2 1s
-func (s *Session) fail(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 3 || len(args) > 4 {
-		ts.Fatalf("usage: fail service status times [retry-after]")
+		ts.Fatalf("usage: fail service status times [retry-after] | fail service hang")
 	}
 	status, err := strconv.Atoi(args[1])
 	ts.Check(err)
@@ -73,7 +81,18 @@ func (s *Session) fail(ts *testscript.TestScript, _ bool, args []string) {
 		failure.RetryAfter, err = time.ParseDuration(args[3])
 		ts.Check(err)
 	}
-	s.World.Sink.Fail(failure)
+	here.sink.Fail(failure)
+}
+
+// mend lets a service that hangs answer again: mend slack-webhook
+func mend(ts *testscript.TestScript, _ bool, args []string) {
+	here := sceneOf(ts)
+	for _, name := range args {
+		for _, remove := range here.mend[sink.Service(name)] {
+			remove()
+		}
+		delete(here.mend, sink.Service(name))
+	}
 }
 
 func lines[T any](all []T) string {

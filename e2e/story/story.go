@@ -6,8 +6,13 @@
 //	$NS              a namespace of its own, there already
 //	$GIT             address below which its repositories are served; commit <folder> pushes to $GIT/<folder>.git
 //	$CHART           the folder of charts/sluice
+//	$LOGS            the folder with a log per workload
 //	$COMMIT          the id of the latest commit
-//	$SINK            address that plays Slack (/services/T/B/X, /api/chat.postMessage), PagerDuty (/v2/…) and any webhook
+//	$SINK            address that plays Slack (/services/T/B/X, /api/chat.postMessage), PagerDuty (/v2/…) and any webhook,
+//	                 for this story alone
+//
+// Stories run side by side in one world. What a story takes down is down for all of them, one outage at a time: a story
+// waits for what it expects with time to spare.
 package story
 
 import (
@@ -16,7 +21,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +28,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/sluice-gitops/sluice/e2e/cluster/sink"
 	"github.com/sluice-gitops/sluice/e2e/world"
 )
 
@@ -35,8 +40,11 @@ type Session struct {
 	Out io.Writer
 
 	started atomic.Int32
-	// processes is held while a workload is killed or started: stories run side by side.
-	processes sync.Mutex
+	// outage is held by the story that has taken something down.
+	outage sync.Mutex
+
+	mu    sync.Mutex
+	sinks []*sink.Server // of every story so far
 }
 
 // Params are testscript's parameters for the given files.
@@ -63,23 +71,8 @@ func (s *Session) setup(ctx context.Context, env *testscript.Env) error {
 	if _, err := s.World.Cluster.Kubectl(ctx, "create", "namespace", namespace); err != nil {
 		return err
 	}
-	env.Setenv("NS", namespace)
-	env.Setenv("KUBECONFIG", s.World.Cluster.Kubeconfig())
-	env.Setenv("PATH", s.World.Cluster.Bin()+":"+env.Getenv("PATH"))
-	env.Setenv("GIT", strings.TrimSuffix(s.World.Git.URL(namespace), ".git"))
-	env.Setenv("CHART", s.World.Chart())
-	env.Setenv("SINK", s.World.Sink.URL())
-	env.Setenv("GIT_CONFIG_NOSYSTEM", "1")
-	for _, role := range []string{"AUTHOR", "COMMITTER"} {
-		env.Setenv("GIT_"+role+"_NAME", "Ada")
-		env.Setenv("GIT_"+role+"_EMAIL", "ada@example.com")
-	}
-	env.Values[variables{}] = append(slices.Clone(env.Vars), "WORK="+env.WorkDir)
-	return nil
+	return s.open(env, namespace)
 }
-
-// variables is the key under which a story keeps the environment of its clients.
-type variables struct{}
 
 // Play runs one story outside a test, as make demo does. The error tells which line failed.
 func (s *Session) Play(ctx context.Context, file string) (err error) {

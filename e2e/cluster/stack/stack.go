@@ -123,7 +123,7 @@ func (s *Stack) run(ctx context.Context, w workload) error {
 }
 
 func (s *Stack) spec(ctx context.Context, w workload) (cluster.Spec, error) {
-	dir := filepath.Join(s.options.Dir, w.name)
+	dir := s.folder(w)
 	mounts, err := mount(ctx, s.clients, w, dir)
 	if err != nil {
 		return cluster.Spec{}, err
@@ -151,6 +151,9 @@ func (s *Stack) spec(ctx context.Context, w workload) (cluster.Spec, error) {
 		Ready: s.ready(w),
 	}, nil
 }
+
+// folder is a workload's home, with its mounts.
+func (s *Stack) folder(w workload) string { return filepath.Join(s.options.Dir, w.name) }
 
 // ready asks what the chart's readiness probe asks.
 func (s *Stack) ready(w workload) func(context.Context) error {
@@ -186,15 +189,39 @@ func (s *Stack) Address(service string, port int) string {
 	return ""
 }
 
-// MetricsAddress is the local host:port of a controller's metrics.
-func (s *Stack) MetricsAddress(name string) string {
+// Names are the workloads, in the order in which they start.
+func (s *Stack) Names() []string {
+	names := make([]string, 0, len(s.workloads))
 	for _, w := range s.workloads {
-		if w.name != name {
-			continue
+		names = append(names, w.name)
+	}
+	return names
+}
+
+// MetricsAddress is the local host:port of a controller's metrics.
+func (s *Stack) MetricsAddress(name string) string { return s.portAddress(name, "http-prom") }
+
+// HealthAddress is the local host:port of a controller's probes.
+func (s *Stack) HealthAddress(name string) string { return s.portAddress(name, "healthz") }
+
+// portAddress is the local host:port of a workload's container port; empty when there is none of that name.
+func (s *Stack) portAddress(workload, port string) string {
+	for _, w := range s.workloads {
+		for _, declared := range w.container().Ports {
+			if w.name == workload && declared.Name == port {
+				return fmt.Sprintf("127.0.0.1:%d", w.ports[declared.ContainerPort])
+			}
 		}
-		for _, port := range w.container().Ports {
-			if port.Name == "http-prom" {
-				return fmt.Sprintf("127.0.0.1:%d", w.ports[port.ContainerPort])
+	}
+	return ""
+}
+
+// Mount is the local folder that a workload has at a mount path; empty when there is none.
+func (s *Stack) Mount(workload, path string) string {
+	for _, w := range s.workloads {
+		for _, m := range w.container().VolumeMounts {
+			if w.name == workload && m.MountPath == path {
+				return mountFolder(s.folder(w), m)
 			}
 		}
 	}

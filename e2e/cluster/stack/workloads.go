@@ -81,7 +81,7 @@ func readServices(ctx context.Context, clients kubernetes.Interface, workloads [
 func mount(ctx context.Context, clients kubernetes.Interface, w workload, dir string) (map[string]string, error) {
 	folders := map[string]string{}
 	for _, m := range w.container().VolumeMounts {
-		folder := filepath.Join(dir, m.Name)
+		folder := mountFolder(dir, m)
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return nil, fmt.Errorf("mount %s of %s: %w", m.Name, w.name, err)
 		}
@@ -98,6 +98,9 @@ func mount(ctx context.Context, clients kubernetes.Interface, w workload, dir st
 	}
 	return folders, nil
 }
+
+// mountFolder is where a mount is played, below the workload's folder.
+func mountFolder(dir string, m corev1.VolumeMount) string { return filepath.Join(dir, m.Name) }
 
 func volumeFiles(ctx context.Context, clients kubernetes.Interface, pod corev1.PodSpec, name string) (map[string][]byte, error) {
 	i := slices.IndexFunc(pod.Volumes, func(v corev1.Volume) bool { return v.Name == name })
