@@ -35,7 +35,7 @@ func NewServer(t testing.TB, change ...func(*server.Options)) *Server {
 	t.Helper()
 	s := &Server{options: server.Options{
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, NoSigs: true, NoLog: true,
-		JetStream: true, StoreDir: filepath.Join(t.TempDir(), "store"), JetStreamMaxStore: 1 << 30,
+		JetStream: true, StoreDir: filepath.Join(t.TempDir(), "store"), JetStreamMaxStore: 2 << 30,
 	}}
 	for _, c := range change {
 		c(&s.options)

@@ -4,6 +4,11 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
@@ -24,23 +29,56 @@ func newHistory(b bus.Bus) *history {
 	return &history{table[[]string]{bus: b, name: "sluice-seen", ttl: historyTTL}}
 }
 
-// seen reports whether the event was routed before.
-func (h *history) seen(ctx context.Context, id string, ev event.Event) (bool, error) {
-	ids, _, err := h.routed.get(ctx, objectKey(ev))
-	return slices.Contains(ids, id), err
+// told names an event that was routed: its id, when it was stored, and whether it tells of a failure. Written it is
+// "id@nanoseconds", with a "!" before a failure.
+type told struct {
+	id     string
+	stored int64
+	failed bool
+}
+
+func (e told) String() string {
+	text := e.id + "@" + strconv.FormatInt(e.stored, 10)
+	if e.failed {
+		return "!" + text
+	}
+	return text
+}
+
+func readTold(text string) told {
+	rest, failed := strings.CutPrefix(text, "!")
+	id, at, _ := strings.Cut(rest, "@")
+	stored, _ := strconv.ParseInt(at, 10, 64) // 0 is long ago
+	return told{id: id, stored: stored, failed: failed}
+}
+
+// look reports whether the event was routed before, and whether what was routed last about its object, of what was stored
+// before it, is a failure.
+func (h *history) look(ctx context.Context, id string, ev event.Event, stored time.Time) (seen, failing bool, err error) {
+	texts, _, err := h.routed.get(ctx, objectKey(ev))
+	last := told{stored: -1}
+	for _, text := range texts {
+		e := readTold(text)
+		seen = seen || e.id == id
+		if e.stored < stored.UnixNano() && e.stored >= last.stored {
+			last = e
+		}
+	}
+	return seen, last.failed, err
 }
 
 // note says that the event was routed. Events of one object may be noted at once.
-func (h *history) note(ctx context.Context, id string, ev event.Event) error {
+func (h *history) note(ctx context.Context, id string, ev event.Event, stored time.Time) error {
 	key := objectKey(ev)
+	text := told{id: id, stored: stored.UnixNano(), failed: ev.Severity == eventv1.EventSeverityError}.String()
 	var err error
 	for range noteAttempts {
-		ids, revision, readErr := h.routed.get(ctx, key)
+		texts, revision, readErr := h.routed.get(ctx, key)
 		if readErr != nil {
 			return readErr
 		}
-		ids = append(slices.DeleteFunc(ids, func(other string) bool { return other == id }), id)
-		_, err = h.routed.put(ctx, key, ids[max(len(ids)-remembered, 0):], revision)
+		texts = append(slices.DeleteFunc(texts, func(other string) bool { return readTold(other).id == id }), text)
+		_, err = h.routed.put(ctx, key, texts[max(len(texts)-remembered, 0):], revision)
 		if !errors.Is(err, bus.ErrExists) {
 			break
 		}

@@ -2,6 +2,7 @@ package deliver_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -264,6 +265,40 @@ func TestChatsAreSparedStatusUpdates(t *testing.T) {
 	r.stop()
 	if got := chat.got(); len(got) != 1 || !strings.Contains(got[0], "BuildFailed") {
 		t.Errorf("the chat got %v", got)
+	}
+}
+
+// TestRecoveryThatNobodyTold: a controller that is killed before it tells of a recovery announces the state when it is back,
+// marked as nothing new. For a chat that last heard of the failure it is.
+func TestRecoveryThatNobodyTold(t *testing.T) {
+	b := bus.Memory()
+	t.Cleanup(b.Close)
+	chat, machine, apps := newSink(t), newSink(t), newCluster()
+	apps.provider("chat", slackTo(chat))
+	apps.provider("machine", notificationv1beta3.ProviderSpec{Type: "generic", Address: machine.URL})
+	apps.alert("chat", "chat")
+	apps.alert("machine", "machine")
+	r := start(t, b, apps)
+	update := func() event.Event {
+		ev := recovery("podinfo")
+		ev.Metadata["kustomize.toolkit.fluxcd.io/commit_status"] = "update"
+		return ev
+	}
+	told := 0
+	for i, step := range []struct {
+		event event.Event
+		news  bool
+	}{{failure("podinfo"), true}, {update(), true}, {update(), false}, {failure("podinfo"), true}, {recovery("podinfo"), true}, {update(), false}} {
+		r.announce(fmt.Sprintf("e%d", i), step.event)
+		eventually(t, "the machine gets it", func() bool { return len(machine.got()) == i+1 })
+		if step.news {
+			told++
+		}
+		eventually(t, "what is news is in the chat", func() bool { return len(chat.got()) == told })
+	}
+	r.stop()
+	if got := chat.got(); len(got) != told {
+		t.Errorf("the chat got %d messages, want %d: %v", len(got), told, got)
 	}
 }
 

@@ -57,6 +57,7 @@ type Router struct {
 	morgue    *Morgue
 	roster    *Roster
 	history   *history
+	objects   turns // events of one object are routed one after the other
 	clock     clock.Clock
 	log       logr.Logger
 }
@@ -121,15 +122,16 @@ func (r *Router) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Ve
 }
 
 func (r *Router) route(ctx context.Context, id string, ev event.Event, stored time.Time) (string, error) {
-	repeated, err := r.history.seen(ctx, id, ev)
+	defer r.objects.take(objectKey(ev))()
+	repeated, failing, err := r.history.look(ctx, id, ev, stored)
 	if err != nil || repeated {
 		return "repeated", err
 	}
-	selected, err := r.distribute(ctx, id, ev, stored)
+	selected, err := r.distribute(ctx, id, ev, occasion{stored: stored, failing: failing})
 	if err != nil {
 		return "", err
 	}
-	if err := r.history.note(ctx, id, ev); err != nil {
+	if err := r.history.note(ctx, id, ev, stored); err != nil {
 		return "", err
 	}
 	if selected == 0 {
@@ -141,12 +143,12 @@ func (r *Router) route(ctx context.Context, id string, ev event.Event, stored ti
 // distribute stores a delivery for every Alert that selects the event, and returns how many do. What keeps one Alert's
 // from being stored holds up no other's: the event comes again, and what was stored before keeps its id. What has to be
 // given up is, once nothing is waited for.
-func (r *Router) distribute(ctx context.Context, id string, ev event.Event, stored time.Time) (int, error) {
+func (r *Router) distribute(ctx context.Context, id string, ev event.Event, o occasion) (int, error) {
 	rules, waiting := r.selecting(ctx, ev)
 	var oversized error
 	var hopeless []burial
 	for _, rule := range rules {
-		lost, err := r.queue(ctx, id, ev, stored, rule)
+		lost, err := r.queue(ctx, id, ev, o, rule)
 		switch {
 		case errors.Is(err, errTooLarge):
 			oversized = err
@@ -191,6 +193,15 @@ func (r *Router) selecting(ctx context.Context, ev event.Event) ([]*route.Rule, 
 	return selecting, unknown
 }
 
+// occasion is when an event came.
+type occasion struct {
+	// stored is when the bus took it.
+	stored time.Time
+	// failing is set when the last that was told about the object before is a failure. What tells nothing new otherwise is its
+	// recovery then: whoever had to say so has died before.
+	failing bool
+}
+
 // burial is a delivery that can never be sent, and why.
 type burial struct {
 	record Record
@@ -198,13 +209,13 @@ type burial struct {
 }
 
 // queue stores the delivery that one Alert asks for, or returns it with a reason when it can never be sent.
-func (r *Router) queue(ctx context.Context, id string, ev event.Event, stored time.Time, rule *route.Rule) (burial, error) {
+func (r *Router) queue(ctx context.Context, id string, ev event.Event, o occasion, rule *route.Rule) (burial, error) {
 	notification, conflicts := rule.Notification(ev)
 	if len(conflicts) > 0 {
 		r.morgue.Reports.Conflicting(rule.Alert, conflicts)
 	}
 	record := Record{
-		Stored: stored, Alert: rule.Alert, Event: notification,
+		Stored: o.stored, Alert: rule.Alert, Event: notification,
 		Provider: route.Ref{Namespace: rule.Alert.Namespace, Name: rule.Provider},
 	}
 	record.ID = recordID(id, rule.Alert, record.Provider)
@@ -212,13 +223,13 @@ func (r *Router) queue(ctx context.Context, id string, ev event.Event, stored ti
 		return burial{record, "the Alert is invalid: " + rule.Problem}, nil
 	}
 	target, err := r.directory.Target(ctx, rule.Alert.Namespace, rule.Provider)
-	if errors.Is(err, ErrNoProvider) && r.clock.Since(stored) >= providerGrace {
+	if errors.Is(err, ErrNoProvider) && r.clock.Since(o.stored) >= providerGrace {
 		return burial{record, "the Provider does not exist"}, nil
 	}
 	if err != nil {
 		return burial{}, fmt.Errorf("look up Provider %s: %w", record.Provider, err)
 	}
-	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) {
+	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) && !o.failing {
 		return burial{}, nil
 	}
 	record.Provider = target.Ref
