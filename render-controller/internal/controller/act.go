@@ -105,12 +105,16 @@ func (r *reconciler) fetch(ctx context.Context, o *observation) (release func(),
 	return release, err
 }
 
-// acquire has the artifact on disk until it is released. The error is a [*problem] when the user has to mend it, and wraps
-// [tree.ErrNotFound] when the source is about to say where the artifact is now.
+// acquire has the artifact on disk until it is released. The error is a [*problem] when its user should know, and wraps
+// [tree.ErrNotFound] the first time that the artifact is not there: mostly the source is about to say where it is now.
 func (r *reconciler) acquire(ctx context.Context, o *observation,
 	from func(context.Context, tree.Artifact) (*tree.Tree, func(), error),
 ) (*tree.Tree, func(), error) {
 	held, release, err := from(ctx, o.artifact)
+	if errors.Is(err, tree.ErrNotFound) && r.memory.missing(o.name, o.state.Subject.UID, o.artifact.URL) {
+		return nil, nil, waitingf(render.ReasonArtifact, "the artifact of %s '%s/%s' is not there any more; it is asked for every %s. Reconcile the %s if that stays so",
+			o.source.Kind, o.source.Namespace, o.source.Name, r.options.RetryArtifact, o.source.Kind)
+	}
 	if err == nil || ctx.Err() != nil || errors.Is(err, tree.ErrNotFound) {
 		return held, release, err
 	}

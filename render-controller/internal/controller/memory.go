@@ -26,6 +26,8 @@ type memo struct {
 	tag      string
 	warnings []string
 	trace    []trace.Entry
+	// missing is the URL at which there was no artifact.
+	missing string
 	// gaveWay is the digest of the artifact for which the subject has let others go first.
 	gaveWay string
 }
@@ -40,6 +42,20 @@ func (m *memory) update(name types.NamespacedName, change func(*memo)) memo {
 	change(&latest)
 	m.subjects[name] = latest
 	return latest
+}
+
+// missing notes that there is nothing at a URL, and says whether there was nothing before either.
+func (m *memory) missing(name types.NamespacedName, uid types.UID, url string) (again bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.subjects[name]
+	if known.uid != uid {
+		known = memo{uid: uid}
+	}
+	again = known.missing == url
+	known.missing = url
+	m.subjects[name] = known
+	return again
 }
 
 func (m *memory) forget(name types.NamespacedName) {

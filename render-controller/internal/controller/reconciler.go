@@ -40,7 +40,7 @@ type Options struct {
 	WarnOnMAC bool
 	// Concurrent is how many subjects of a kind are worked on at a time.
 	Concurrent int
-	// RetryArtifact is how long to wait before asking again for an artifact that was not there.
+	// RetryArtifact is how often to ask for an artifact that was not there.
 	RetryArtifact time.Duration
 }
 
@@ -69,7 +69,7 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	wait, err := r.attempt(ctx, request.NamespacedName)
 	switch {
 	case errors.Is(err, tree.ErrNotFound):
-		return again(r.options.RetryArtifact, ownTurn), nil // the source is about to say where it is now
+		return again(min(r.options.RetryArtifact, soon), ownTurn), nil // the source is about to say where it is now
 	case errors.Is(err, errGaveWay):
 		return again(time.Millisecond, lastTurn), nil
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
@@ -91,11 +91,18 @@ func (r *reconciler) attempt(ctx context.Context, name types.NamespacedName) (ti
 	if err := r.report(ctx, o, done); err != nil {
 		return 0, fmt.Errorf("write Render: %w", err)
 	}
-	if done.problem != nil {
+	switch {
+	case done.problem == nil:
+		return o.interval, nil
+	case done.problem.Waiting:
+		return min(o.retryInterval, r.options.RetryArtifact), nil
+	default:
 		return o.retryInterval, nil
 	}
-	return o.interval, nil
 }
+
+// soon is when an artifact is asked for again that was not there.
+const soon = 2 * time.Second
 
 // errGaveWay ends an attempt that lets other subjects go first.
 var errGaveWay = errors.New("gave way")
