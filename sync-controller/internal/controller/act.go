@@ -27,6 +27,9 @@ func (p *pass) act(ctx context.Context, state plan.State, a plan.Action) (done b
 		return true, p.answer(ctx, state.Subject.Token)
 	case plan.Heal:
 		return false, p.heal(ctx)
+	case plan.CatchUp:
+		p.catchUp()
+		return false, nil
 	case plan.Wait:
 		return true, p.wait(ctx, state, a)
 	case plan.Begin:

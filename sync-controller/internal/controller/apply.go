@@ -92,12 +92,12 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 	case err != nil:
 		return false, p.applyFailed(ctx, state, err)
 	}
-	p.mem.mailbox.clear()
 	p.mem.refs = healthRefs(p.subject.healthChecks(), content, p.self())
 	macs, err := set.ContentMACs(p.PrintKey)
 	if err != nil {
 		return false, p.applyFailed(ctx, state, err)
 	}
+	drifted := p.mem.mailbox.clear()
 	options := apply.Options{Force: p.subject.force()}
 	if !deep {
 		options.Unchanged = p.unchanged(macs)
@@ -105,6 +105,9 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 	changes, err := p.timed(ctx, state, func(ctx context.Context) (apply.ChangeSet, error) {
 		return hands.Applier.Apply(ctx, set, options)
 	})
+	if err != nil { // what was refused has corrected nothing
+		p.mem.mailbox.putBack(drifted)
+	}
 	if err := p.remember(changes, macs, set, next, err); err != nil {
 		return true, err
 	}
@@ -116,7 +119,7 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 
 // applied takes the attempt on after an apply that succeeded. One that changed nothing goes on waiting since the one before.
 func (p *pass) applied(planned inventory.Inventory, wrote bool) error {
-	p.mem.planned, p.mem.verified = planned, true
+	p.mem.planned, p.mem.verified, p.mem.missed = planned, true, time.Time{}
 	p.Shared.manage(p.key, p.Kind.group, planned.Entries())
 	r := &p.mem.record
 	if r.Change != nil {

@@ -6,7 +6,10 @@ import (
 	"testing"
 	"time"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
@@ -48,6 +51,24 @@ func TestFightSlowsDown(t *testing.T) {
 		s.tamper("one", "foreign")
 	}
 	s.eventually("the fight is told", func() string { return s.event("DriftCorrected", "in a row") })
+}
+
+// TestFightWhileRefused: attempts that are refused again and again do not keep a fight from being fought.
+func TestFightWhileRefused(t *testing.T) {
+	s := newStack(t).start()
+	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
+		ks.Spec.RetryInterval = &metav1.Duration{Duration: time.Second}
+	})
+	s.render(ks, first, s.configMap("one", "1"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	bad := s.deployment("web")
+	unstructured.RemoveNestedField(bad.Object, "spec", "selector")
+	s.render(ks, second, s.configMap("one", "1"), bad)
+	s.ready(ks, "False", "ReconciliationFailed", "")
+	for range fightFree + 2 {
+		s.tamper("one", "foreign")
+		s.eventually("the value is ours", func() string { return s.value("one", "1") })
+	}
 }
 
 // tamper changes a ConfigMap as somebody else would.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -51,6 +52,22 @@ func (p *pass) heal(ctx context.Context) error {
 	message := strings.Join(limit(culprits, maxEntries), "\n")
 	p.tell(corev1.EventTypeNormal, ReasonDriftCorrected, message, p.now)
 	return p.writeSync(ctx)
+}
+
+// catchUp reports what a watch would have, had there been one: objects that are not as they were left.
+func (p *pass) catchUp() {
+	p.mem.missed = time.Time{}
+	for id, version := range p.statusInventory() {
+		signal := drift.Signal{Owner: p.owner(), Object: inventory.Entry{ID: id, Version: version}, Type: drift.Changed}
+		have, applied := p.mem.prints[id.String()]
+		live, found := p.Watcher.Fingerprint(p.Kind.group, id)
+		if !found {
+			signal.Type = drift.Gone
+		}
+		if applied && (!found || live != have.Live) {
+			p.mem.mailbox.put(signal)
+		}
+	}
 }
 
 // correct applies the part of the held content that the signals are about.

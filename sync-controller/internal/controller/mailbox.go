@@ -1,6 +1,8 @@
 package controller
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -74,11 +76,23 @@ func (m *mailbox) take(now time.Time, fights map[inventory.ID]*fight) map[invent
 	return taken
 }
 
-// clear forgets what drifted: everything is about to be looked at.
-func (m *mailbox) clear() {
+// clear forgets what drifted: everything is about to be looked at. It returns the signals, for the case that it is not.
+func (m *mailbox) clear() []drift.Signal {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	signals := slices.Collect(maps.Values(m.drifted))
+	if m.lost {
+		signals = append(signals, drift.Signal{})
+	}
 	m.drifted, m.lost = nil, false
+	return signals
+}
+
+// putBack returns signals that nobody has looked at after all.
+func (m *mailbox) putBack(signals []drift.Signal) {
+	for _, s := range signals {
+		m.put(s)
+	}
 }
 
 // takeHealth returns the objects whose status moved, and forgets them.

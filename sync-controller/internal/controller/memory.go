@@ -63,8 +63,10 @@ type memory struct {
 	uid      types.UID
 	loaded   bool
 	verified bool
-	record   progress
-	prints   map[string]imprint
+	// missed is since when objects may have changed unseen without having been compared; zero when they have not.
+	missed time.Time
+	record progress
+	prints map[string]imprint
 
 	// validated is the generation whose expressions were compiled, invalid what was wrong. The expressions are kept as long:
 	// those of dependencies by their text, and those of health.

@@ -85,7 +85,10 @@ func (p *pass) observeMailbox(state *plan.State) {
 	state.HealthMoved = moved
 	if lost && p.mem.record.Stage == plan.Ended {
 		p.mem.mailbox.found()
-		p.mem.verified = false
+		p.mem.verified, p.mem.missed = false, p.now
+	}
+	if state.Missed = !p.mem.missed.IsZero(); state.Missed {
+		state.MissedFor = p.now.Sub(p.mem.missed)
 	}
 }
 

@@ -133,7 +133,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return waiting(0), err
 		}
 		r.Shared.manage(key, r.Kind.group, p.statusInventory().Entries())
-		mem.loaded = true
+		mem.loaded, mem.missed = true, started
 	}
 	if err := p.restoreSync(ctx); err != nil {
 		return waiting(0), err

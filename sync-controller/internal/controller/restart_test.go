@@ -8,9 +8,14 @@ import (
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
@@ -107,6 +112,65 @@ func TestLostStorage(t *testing.T) {
 	}
 	s.tamper("one", "foreign")
 	s.eventually("drift is corrected", func() string { return s.value("one", "1") })
+}
+
+// TestRestartHeals: what changed while no process was there is as it was accepted last, although nothing newer can be had.
+func TestRestartHeals(t *testing.T) {
+	for name, tc := range map[string]struct {
+		// spoil makes the newest commit a bad one, for this reason.
+		spoil  func(*stack, *kustomizev1.Kustomization)
+		reason string
+	}{
+		"it cannot be rendered": {func(s *stack, ks *kustomizev1.Kustomization) {
+			r := s.unrendered(kustomizev1.KustomizationKind, ks, second)
+			apimeta.SetStatusCondition(&r.Status.Conditions, metav1.Condition{Type: meta.ReadyCondition, Status: "False", Reason: "BuildFailed", Message: "bad"})
+			s.record(r)
+		}, "BuildFailed"},
+		"it is refused": {func(s *stack, ks *kustomizev1.Kustomization) {
+			bad := s.deployment("web")
+			unstructured.RemoveNestedField(bad.Object, "spec", "selector")
+			s.render(ks, second, s.configMap("gone", "2"), s.configMap("changed", "2"), bad)
+		}, "ReconciliationFailed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStack(t).start()
+			ks := s.kustomization("app")
+			s.render(ks, first, s.configMap("gone", "1"), s.configMap("changed", "1"), s.configMap("same", "1"))
+			s.ready(ks, "True", "ReconciliationSucceeded", first)
+			tc.spoil(s, ks)
+			s.ready(ks, "False", tc.reason, "")
+			s.stop()
+			s.delete(&corev1.ConfigMap{}, "gone")
+			s.tamper("changed", "foreign")
+			same := &corev1.ConfigMap{}
+			s.get(same, "same")
+
+			s.start()
+			s.eventually("what was deleted is back", func() string { return s.value("gone", "1") })
+			s.eventually("what was changed is corrected", func() string { return s.value("changed", "1") })
+			s.eventually("it is told", func() string { return s.event("DriftCorrected", "gone was deleted") })
+			s.ready(ks, "False", tc.reason, "")
+			left := &corev1.ConfigMap{}
+			if s.get(left, "same"); left.ResourceVersion != same.ResourceVersion {
+				t.Error("an object that nobody touched was written")
+			}
+		})
+	}
+}
+
+// TestRestartLeavesReleases: a release whose objects are not compared is at rest after a restart.
+func TestRestartLeavesReleases(t *testing.T) {
+	s := newStack(t).start()
+	hr := s.helmRelease("app", noWait)
+	s.release(hr, nil, v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}, s.configMap("one", "1"))
+	s.released(hr, "True", "InstallSucceeded", "app.v1")
+	s.stop()
+	r := s.alone()
+	r.Kind = helmReleases()
+	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: s.name("app")})
+	if err != nil || result.RequeueAfter < 30*time.Minute {
+		t.Errorf("after a restart: %+v, %v", result, err)
+	}
 }
 
 // TestHealthDeadlineSurvivesRestart: the time before a restart counts.

@@ -18,6 +18,8 @@ const (
 	Answer Step = "Answer"
 	// Heal corrects the objects that drifted, from the held content.
 	Heal Step = "Heal"
+	// CatchUp finds the objects that changed while no watch looked; they are healed as those that watches report.
+	CatchUp Step = "CatchUp"
 	// Wait ends the pass with the attempt unfinished; Progress says that it lasts long enough to be reported.
 	Wait Step = "Wait"
 	// Begin starts an attempt for the Render's goal, with Cause.

@@ -29,6 +29,18 @@ func begin(s State) (Action, bool) {
 	return Action{}, false
 }
 
+// attempts says whether an attempt is under way, or is started now.
+func attempts(s State) bool {
+	if !Matches(s.Render, s.Subject) {
+		return false
+	}
+	if _, failed := renderFailed(s); failed {
+		return false
+	}
+	_, begins := begin(s)
+	return begins || s.Attempt.Stage != Ended
+}
+
 // causeOf says how thorough the attempt for a new goal has to be, given the one before.
 func causeOf(before Attempt, goal Goal, status Status) Cause {
 	switch {
@@ -57,7 +69,7 @@ func again(s State) (Cause, bool) {
 		return Changed, true
 	case !a.Succeeded() && !a.Stalled && a.SinceEnded >= retryAfter(s):
 		return Changed, true
-	case a.Succeeded() && (!a.Verified || a.SinceEnded >= s.Subject.Interval):
+	case a.Succeeded() && ((!a.Verified && s.Subject.Corrects) || a.SinceEnded >= s.Subject.Interval):
 		return Verify, true
 	}
 	return "", false

@@ -25,7 +25,7 @@ const (
 	HealthPoll = 5 * time.Second
 	// FetchRetry is how soon a content that could not be fetched is asked for again.
 	FetchRetry = 10 * time.Second
-	// SyncPatience is how long a verification waits for watches to have listed what there is.
+	// SyncPatience is how long a comparison waits for watches to have listed what there is.
 	SyncPatience = 15 * time.Second
 	// SyncPoll is how often it looks whether they have.
 	SyncPoll = 100 * time.Millisecond
@@ -45,6 +45,7 @@ func Decide(s State) Action {
 		invalid,
 		fluxRunning,
 		heal,
+		missed,
 		handshake,
 		renderFailed,
 		begin,
@@ -108,6 +109,18 @@ func fluxRunning(s State) (Action, bool) {
 // heal comes before everything that waits: held content heals the cluster whatever happens upstream.
 func heal(s State) (Action, bool) {
 	return Action{Step: Heal}, s.Drifted && s.Held && s.Subject.Corrects
+}
+
+// missed finds what changed while no watch looked, where no attempt is going to: nothing newer than the held content can be
+// had, or what can be had was refused.
+func missed(s State) (Action, bool) {
+	switch {
+	case !s.Missed || !s.Held || !s.Subject.Corrects || attempts(s):
+		return Action{}, false
+	case s.Unsynced && s.MissedFor < SyncPatience:
+		return Action{Step: Wait, After: SyncPoll}, true
+	}
+	return Action{Step: CatchUp}, true
 }
 
 // handshake waits until render-controller has seen the very subject that was read here.

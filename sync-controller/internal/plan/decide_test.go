@@ -74,6 +74,9 @@ func failed(outcome string, since time.Duration) func(*State) {
 	}
 }
 
+// restarted: no object was compared since the process started.
+func restarted(s *State) { s.Attempt.Verified, s.Missed = false, true }
+
 func TestDecide(t *testing.T) {
 	unready := Dependency{Name: "Kustomization/apps/db", Found: true, Generation: 1, Observed: 1}
 	for name, tc := range map[string]struct {
@@ -100,6 +103,83 @@ func TestDecide(t *testing.T) {
 			reason: "a new process compares once, however fresh the last attempt",
 			change: func(s *State) { s.Attempt.Verified = false },
 			want:   Action{Step: Begin, Cause: Verify},
+		},
+		"restart of what is not corrected": {
+			reason: "there is nothing to compare before the next interval",
+			change: func(s *State) { s.Attempt.Verified, s.Subject.Corrects = false, false },
+			want:   Action{Step: Idle, After: 9 * time.Minute},
+		},
+		"restart with content to apply": {
+			reason: "what is applied anew is compared anyway",
+			change: both(restarted, func(s *State) { s.Render = rendered(newRevision, newTag) }),
+			want:   Action{Step: Begin, Cause: Changed},
+		},
+		"restart with nothing new": {
+			reason: "the attempt that verifies compares everything",
+			change: restarted,
+			want:   Action{Step: Begin, Cause: Verify},
+		},
+		"restart during an attempt": {
+			reason: "the attempt goes on and compares everything",
+			change: both(running(Started), restarted),
+			want:   Action{Step: Apply},
+		},
+		"restart while the build fails": {
+			reason: "held content heals what changed unseen",
+			change: both(restarted, func(s *State) { s.Render = notRendered(ReasonBuildFailed, "bad") }),
+			want:   Action{Step: CatchUp},
+		},
+		"restart during an attempt while the build fails": {
+			reason: "an attempt that cannot go on compares nothing",
+			change: both(running(Started), restarted, func(s *State) { s.Render = notRendered(ReasonBuildFailed, "bad") }),
+			want:   Action{Step: CatchUp},
+		},
+		"restart while render is down": {
+			reason: "held content heals what changed unseen",
+			change: both(restarted, func(s *State) { s.Render = nil }),
+			want:   Action{Step: CatchUp},
+		},
+		"restart after a refusal": {
+			reason: "until something newer is accepted, what was accepted last heals",
+			change: both(restarted, failed(ReasonApplyFailed, time.Second)),
+			want:   Action{Step: CatchUp},
+		},
+		"restart after a refusal, time to retry": {
+			reason: "an apply that succeeds compares everything",
+			change: both(restarted, failed(ReasonApplyFailed, time.Minute)),
+			want:   Action{Step: Begin, Cause: Changed},
+		},
+		"restart after a refusal, caught up": {
+			reason: "what changed unseen is found once",
+			change: both(restarted, failed(ReasonApplyFailed, time.Second), func(s *State) { s.Missed = false }),
+			want:   Action{Step: Idle, After: 59 * time.Second},
+		},
+		"restart while the build fails, before watches are there": {
+			reason: "an object that was not listed yet is not gone",
+			change: both(restarted, func(s *State) { s.Render, s.Unsynced = notRendered(ReasonBuildFailed, "bad"), true }),
+			want:   Action{Step: Wait, After: SyncPoll},
+		},
+		"restart while the build fails, without watches": {
+			reason: "a kind that cannot be watched keeps no other from being healed",
+			change: both(restarted, func(s *State) {
+				s.Render, s.Unsynced, s.MissedFor = notRendered(ReasonBuildFailed, "bad"), true, SyncPatience
+			}),
+			want: Action{Step: CatchUp},
+		},
+		"restart before anything was applied": {
+			reason: "without content there is nothing to heal from",
+			change: both(restarted, func(s *State) { s.Render, s.Held = notRendered(ReasonBuildFailed, "bad"), false }),
+			want:   Action{Step: Fail, Outside: true, Reason: ReasonBuildFailed},
+		},
+		"restart of what is not corrected while the build fails": {
+			reason: "foreign changes are left alone",
+			change: both(restarted, func(s *State) { s.Render, s.Subject.Corrects = notRendered(ReasonBuildFailed, "bad"), false }),
+			want:   Action{Step: Fail, Outside: true, Reason: ReasonBuildFailed},
+		},
+		"restart of what is suspended": {
+			reason: "nothing is done, healing included",
+			change: both(restarted, func(s *State) { s.Subject.Suspended = true }),
+			want:   Action{Step: Idle},
 		},
 		"revision moved, content did not": {
 			reason: "nothing but the status is needed",

@@ -27,6 +27,10 @@ type State struct {
 	FluxRunning []string
 	// Drifted says that watches have reported foreign changes to applied objects that were not looked at yet.
 	Drifted bool
+	// Missed says that objects may have changed while no watch looked, and were not compared since; MissedFor how long ago
+	// that was noticed.
+	Missed    bool
+	MissedFor time.Duration
 	// HealthMoved says that watches have reported status changes of applied objects that were not looked at yet.
 	HealthMoved bool
 	// Waiting is how long the subject has been waiting for a Render that matches it.
