@@ -36,7 +36,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 const pollEvery = 20 * time.Millisecond
 

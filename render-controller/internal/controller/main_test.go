@@ -109,7 +109,7 @@ func startController() error {
 	served := "http://" + cluster.address
 	cfg, err := config.Parse([]string{
 		"--storage-path=" + cluster.data, "--storage-addr=" + cluster.address, "--storage-adv-addr=" + served,
-		"--metrics-addr=0", "--health-addr=0", "--requeue-dependency=200ms", "--build-timeout=20s", "--concurrent=2",
+		"--metrics-addr=0", "--health-addr=0", "--requeue-dependency=200ms", "--build-timeout=1m", "--concurrent=2",
 	}, func(string) string { return systemNamespace })
 	if err != nil {
 		return err
