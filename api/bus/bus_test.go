@@ -88,7 +88,7 @@ func TestCredentialsAreReadAgain(t *testing.T) {
 		t.Fatal("connected with a wrong password")
 	}
 	write(t, filepath.Join(dir, "password"), "admin-password")
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(90 * time.Second)
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !b.Connected() {

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 20 * time.Second
+const patience = 90 * time.Second
 
 // quiet is how long a test waits for what must not happen.
 const quiet = 300 * time.Millisecond

@@ -29,7 +29,7 @@ import (
 )
 
 // patience is how long a test waits for what has to happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func TestEventReachesSlackThroughASecret(t *testing.T) {
 	ns, slack := namespace(t), newSink(t)

@@ -246,16 +246,23 @@ func TestProviderComesLater(t *testing.T) {
 	}
 }
 
-// TestChatsAreSparedStatusUpdates: an event that exists for commit statuses only is for machines.
-func TestChatsAreSparedStatusUpdates(t *testing.T) {
+// startForBoth has a chat and a machine told of everything.
+func startForBoth(t *testing.T) (r *rig, chat, machine *sink) {
+	t.Helper()
 	b := bus.Memory()
 	t.Cleanup(b.Close)
-	chat, machine, apps := newSink(t), newSink(t), newCluster()
+	chat, machine = newSink(t), newSink(t)
+	apps := newCluster()
 	apps.provider("chat", slackTo(chat))
 	apps.provider("machine", notificationv1beta3.ProviderSpec{Type: "generic", Address: machine.URL})
 	apps.alert("chat", "chat")
 	apps.alert("machine", "machine")
-	r := start(t, b, apps)
+	return start(t, b, apps), chat, machine
+}
+
+// TestChatsAreSparedStatusUpdates: an event that exists for commit statuses only is for machines.
+func TestChatsAreSparedStatusUpdates(t *testing.T) {
+	r, chat, machine := startForBoth(t)
 	update := recovery("podinfo")
 	update.Metadata["kustomize.toolkit.fluxcd.io/commit_status"] = "update"
 	r.announce("e1", update)
@@ -271,14 +278,7 @@ func TestChatsAreSparedStatusUpdates(t *testing.T) {
 // TestRecoveryThatNobodyTold: a controller that is killed before it tells of a recovery announces the state when it is back,
 // marked as nothing new. For a chat that last heard of the failure it is.
 func TestRecoveryThatNobodyTold(t *testing.T) {
-	b := bus.Memory()
-	t.Cleanup(b.Close)
-	chat, machine, apps := newSink(t), newSink(t), newCluster()
-	apps.provider("chat", slackTo(chat))
-	apps.provider("machine", notificationv1beta3.ProviderSpec{Type: "generic", Address: machine.URL})
-	apps.alert("chat", "chat")
-	apps.alert("machine", "machine")
-	r := start(t, b, apps)
+	r, chat, machine := startForBoth(t)
 	update := func() event.Event {
 		ev := recovery("podinfo")
 		ev.Metadata["kustomize.toolkit.fluxcd.io/commit_status"] = "update"

@@ -32,8 +32,8 @@ import (
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
-// patience is how long a test waits for what has to happen.
-const patience = 20 * time.Second
+// patience is how long a test waits for what has to happen: three times what NATS gives a delivery that was lost with it.
+const patience = 90 * time.Second
 
 // onBoth runs a test on the bus in memory and on a real NATS server.
 func onBoth(t *testing.T, test func(t *testing.T, b bus.Bus)) {

@@ -103,7 +103,7 @@ func TestOverTheWire(t *testing.T) {
 		t.Errorf("without NATS: %d, want 503", code)
 	}
 	nats.Start(t)
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(90 * time.Second)
 	for code := send(); code != http.StatusAccepted; code = send() {
 		select {
 		case <-deadline:
@@ -113,7 +113,7 @@ func TestOverTheWire(t *testing.T) {
 	}
 	nats.Stop()
 	nats.Start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	found := ""
 	_ = b.Consume(ctx, bus.Consumer{Stream: bus.Events(), Name: "test"}, func(_ context.Context, d bus.Delivery) bus.Verdict {

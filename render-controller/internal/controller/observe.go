@@ -120,7 +120,7 @@ func (o *observation) sum() error {
 // replay asks a new artifact what the last rendering asked the one before it.
 func (r *reconciler) replay(ctx context.Context, o *observation) error {
 	known := r.memory.get(o.name, o.state.Subject.UID)
-	if o.state.Suspended || len(known.trace) == 0 || known.artifact == o.artifact.Digest || known.generation != o.state.Subject.Generation {
+	if len(known.trace) == 0 || known.artifact == o.artifact.Digest || known.generation != o.state.Subject.Generation {
 		return nil
 	}
 	unpacked, release, err := r.acquire(ctx, o, r.options.Trees.Acquire)

@@ -61,7 +61,7 @@ func (b *blobs) keep(entry Entry, content []byte) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.held[entry.Digest] == 0 {
-		if err := os.WriteFile(b.path(entry.Digest), content, 0o400); err != nil {
+		if err := os.WriteFile(b.path(entry.Digest), content, 0o600); err != nil {
 			return errors.Join(err, os.RemoveAll(b.path(entry.Digest)))
 		}
 		b.size += entry.Size

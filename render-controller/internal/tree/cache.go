@@ -170,11 +170,13 @@ func (c *Cache) unpin(held *entry) {
 	held.pins--
 	for c.size+c.blobs.bytes() > c.options.Capacity {
 		key, oldest := c.oldest()
-		if oldest == nil || os.Remove(oldest.tree.Path) != nil || c.blobs.release(oldest.tree.Manifest) != nil {
+		if oldest == nil {
 			return
 		}
+		// It is gone before its files are: nobody may be given a part of it. A file that cannot be removed stays until the start.
 		delete(c.entries, key)
 		c.size -= oldest.tree.size
+		_ = errors.Join(os.Remove(oldest.tree.Path), c.blobs.release(oldest.tree.Manifest))
 	}
 }
 

@@ -42,7 +42,7 @@ func OpenView(file string) (*View, error) {
 func writeManifest(file string, manifest Manifest) (int64, error) {
 	raw, err := json.Marshal(manifest)
 	if err == nil {
-		err = os.WriteFile(file, raw, 0o400)
+		err = os.WriteFile(file, raw, 0o600)
 	}
 	if err != nil {
 		return 0, fmt.Errorf("write manifest: %w", err)

@@ -41,7 +41,7 @@ func (j *journal) String() string {
 // shown fails if anything that the tests of this package use as a secret, which all contain "canary", can be read after
 // them in a log, a status, an event or a metric.
 func shown() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	seen := map[string]string{"the log": logs.String()}
 	var repositories sourcev1.GitRepositoryList

@@ -211,7 +211,7 @@ func TestEventsReachTheBus(t *testing.T) {
 	obj := create(t, repo.URL, func(o *sourcev1.GitRepository) {
 		o.Annotations = map[string]string{"event.toolkit.fluxcd.io/team": "gates", "other": "x"}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	found := make(chan event.Event, 1)
 	go func() {

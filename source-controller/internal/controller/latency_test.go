@@ -63,7 +63,7 @@ func smallFile(number, round int) string {
 // awaitRevision waits until an event shows an artifact of a revision.
 func awaitRevision(b *testing.B, events watch.Interface, revision string) {
 	b.Helper()
-	timeout := time.After(20 * time.Second)
+	timeout := time.After(90 * time.Second)
 	for {
 		select {
 		case e := <-events.ResultChan():

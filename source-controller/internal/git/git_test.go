@@ -23,7 +23,7 @@ import (
 // poll asks a repository and fetches what a reference names, as a reconcile does.
 func poll(t *testing.T, clone *git.Clone, url string, ref *sourcev1.GitRepositoryRef, cred git.Credentials) (plan.Target, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
 	s, err := git.NewClient(git.DefaultLimits()).Open(url, cred)
 	if err != nil {

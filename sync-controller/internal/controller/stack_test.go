@@ -37,7 +37,7 @@ import (
 )
 
 // patience is how long a test waits for something that has to happen.
-const patience = 30 * time.Second
+const patience = 90 * time.Second
 
 func testScheme(t *testing.T) *runtime.Scheme {
 	t.Helper()
