@@ -54,8 +54,8 @@ type Delivery struct {
 
 // Verdict is what a handler says about a delivery. The zero value is Done.
 type Verdict struct {
-	// RetryAfter is set when the message is to come again, this long from now. When the broker never hears of it, because
-	// the connection broke, the message comes again earlier: within half a minute of the connection's return.
+	// RetryAfter is set when the message is to come again, this long from now. A broker that is away hears of it when it is
+	// back; one that is away for longer than ten seconds may deliver the message again at once.
 	RetryAfter time.Duration
 	// Drop is set when the message must never come again although it was not handled, with why.
 	Drop string

@@ -88,16 +88,7 @@ func TestCredentialsAreReadAgain(t *testing.T) {
 		t.Fatal("connected with a wrong password")
 	}
 	write(t, filepath.Join(dir, "password"), "admin-password")
-	deadline := time.After(90 * time.Second)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !b.Connected() {
-		select {
-		case <-deadline:
-			t.Fatal("not connected although the password was mended")
-		case <-tick.C:
-		}
-	}
+	eventually(t, "the mended password is used", b.Connected)
 	if err := b.Publish(t.Context(), stream, bus.Message{Subject: "a.b", ID: "one"}); err != nil {
 		t.Error(err)
 	}

@@ -20,8 +20,9 @@ const (
 // defaultWindow is Stream.Window when it is not set.
 const defaultWindow = 2 * time.Minute
 
-// ackWait is after how long a delivery comes again whose handler neither answers nor is known to be alive.
-const ackWait = 30 * time.Second
+// ackWait is after how long a delivery comes again whose handler neither answers nor is known to be alive. That includes
+// what the server was sending when it stopped: it counts as delivered, and nobody but the clock knows that it was not.
+const ackWait = 10 * time.Second
 
 // afterPanic is when a delivery comes again whose handler panicked.
 const afterPanic = 30 * time.Second

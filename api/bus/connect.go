@@ -53,6 +53,7 @@ func Connect(ctx context.Context, o Options) (Bus, error) {
 	}
 	j := &jetStream{
 		log:        o.Log,
+		ackWait:    ackWait,
 		reconnects: make(chan struct{}, 1),
 		ensured:    map[string]*ensuredStream{},
 		again:      make(chan struct{}),
@@ -129,6 +130,7 @@ type jetStream struct {
 	conn       *nats.Conn
 	js         jetstream.JetStream
 	log        logr.Logger
+	ackWait    time.Duration // after which a delivery that nothing is heard of comes again
 	reconnects chan struct{}
 
 	mu      sync.Mutex

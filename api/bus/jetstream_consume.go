@@ -10,18 +10,13 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/sluice-gitops/sluice/api/event"
 )
 
 const (
 	pullExpiry    = 30 * time.Second
 	pullHeartbeat = 2 * time.Second
-	aliveEvery    = ackWait / 3
-	ackAttempts   = 3
 	// maxAckPending also counts what waits for its retry: it must never hold up what is new.
 	maxAckPending = 100_000
-	maxDropReason = 200
 )
 
 func (j *jetStream) Consume(ctx context.Context, c Consumer, handle Handler) error {
@@ -31,7 +26,7 @@ func (j *jetStream) Consume(ctx context.Context, c Consumer, handle Handler) err
 	var running sync.WaitGroup
 	defer running.Wait()
 	run := &consumption{jetStream: j, consumer: c, handle: handle, running: &running,
-		slots: make(chan struct{}, max(c.Parallel, 1))}
+		slots: make(chan struct{}, max(c.Parallel, 1)), opened: make(chan struct{})}
 	log := j.log.WithValues("stream", c.Stream.Name, "consumer", c.Name)
 	for failures := 0; ; {
 		began, err := run.session(ctx)
@@ -59,6 +54,10 @@ type consumption struct {
 	handle   Handler
 	running  *sync.WaitGroup
 	slots    chan struct{}
+
+	mu     sync.Mutex
+	born   time.Time     // when the server made the consumer that is pulled from
+	opened chan struct{} // closed and replaced when a session begins
 }
 
 // session pulls until something breaks. It asks for one message at a time, and only when there is somebody to handle it:
@@ -75,12 +74,18 @@ func (r *consumption) session(ctx context.Context) (began bool, err error) {
 		r.forgetStream(r.consumer.Stream.Name)
 		return false, err
 	}
+	info, err := consumer.Info(ctx) // what creating it answers names the time of the server's start
+	if err != nil {
+		return false, err
+	}
+	born := info.Created
+	r.begin(born)
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
 		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return false, err
 	}
-	defer giveBack(messages)
+	defer r.giveBack(messages)
 	for {
 		select {
 		case <-pullCtx.Done():
@@ -95,7 +100,7 @@ func (r *consumption) session(ctx context.Context) (began bool, err error) {
 		began = true
 		r.running.Go(func() {
 			defer func() { <-r.slots }()
-			r.deliver(ctx, msg)
+			r.deliver(ctx, msg, born)
 		})
 	}
 }
@@ -120,7 +125,7 @@ func (r *consumption) open(ctx context.Context) (jetstream.Consumer, error) {
 		Durable:       r.consumer.Name,
 		FilterSubject: r.consumer.Filter,
 		AckPolicy:     jetstream.AckExplicitPolicy,
-		AckWait:       ackWait,
+		AckWait:       r.ackWait,
 		MaxDeliver:    -1,
 		MaxAckPending: maxAckPending,
 	}
@@ -140,38 +145,38 @@ func (r *consumption) open(ctx context.Context) (jetstream.Consumer, error) {
 }
 
 // giveBack ends pulling; a message that was on its way goes back at once.
-func giveBack(messages jetstream.MessagesContext) {
+func (r *consumption) giveBack(messages jetstream.MessagesContext) {
 	messages.Drain()
 	if msg, err := messages.Next(jetstream.NextMaxWait(time.Second)); err == nil {
-		_ = msg.Nak() // else it comes again after ackWait
+		_ = r.tell(msg, Retry(0)) // else it comes again after ackWait
 	}
 	messages.Stop()
 }
 
-// deliver handles one message and tells the server what became of it.
-func (r *consumption) deliver(ctx context.Context, msg jetstream.Msg) {
+// deliver handles one message of the consumer made at born, and tells the server what became of it.
+func (r *consumption) deliver(ctx context.Context, msg jetstream.Msg, born time.Time) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		r.log.Error(err, "message without JetStream's metadata", "subject", msg.Subject())
 		return
 	}
-	stop := keepAlive(msg)
+	stop := r.keepAlive(msg)
 	verdict := call(ctx, r.handle, Delivery{
 		Message: received(msg),
 		Attempt: int(min(meta.NumDelivered, 1<<30)),
 		Stored:  meta.Timestamp,
 	})
 	stop()
-	if err := settle(msg, verdict); err != nil {
+	if err := r.settle(ctx, msg, born, verdict); err != nil {
 		r.log.Info("message may be delivered again", "subject", msg.Subject(), "error", err.Error())
 	}
 }
 
 // keepAlive tells the server that the handler is still at it, until stop is called.
-func keepAlive(msg jetstream.Msg) (stop func()) {
+func (r *consumption) keepAlive(msg jetstream.Msg) (stop func()) {
 	done := make(chan struct{})
 	go func() {
-		ticker := time.NewTicker(aliveEvery)
+		ticker := time.NewTicker(r.ackWait / 3)
 		defer ticker.Stop()
 		for {
 			select {
@@ -183,27 +188,6 @@ func keepAlive(msg jetstream.Msg) (stop func()) {
 		}
 	}()
 	return func() { close(done) }
-}
-
-// settle passes a verdict on. It outlives the consumer's context: what was handled is to be acknowledged.
-func settle(msg jetstream.Msg, v Verdict) error {
-	switch {
-	case v.Drop != "":
-		return msg.TermWithReason(event.Shorten(strings.Join(strings.Fields(v.Drop), " "), maxDropReason))
-	case v.RetryAfter > 0:
-		return msg.NakWithDelay(v.RetryAfter)
-	}
-	var err error
-	for attempt := 1; attempt <= ackAttempts; attempt++ {
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
-		err = msg.DoubleAck(ctx)
-		cancel()
-		if err == nil || errors.Is(err, jetstream.ErrMsgAlreadyAckd) || errors.Is(err, nats.ErrConnectionClosed) {
-			return nil
-		}
-		waitFor(context.Background(), time.After(backOff(attempt)))
-	}
-	return err
 }
 
 func received(msg jetstream.Msg) Message {

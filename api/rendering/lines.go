@@ -78,8 +78,8 @@ func strict(data []byte, into any) error {
 
 // lineReader reads lines within a budget of bytes.
 type lineReader struct {
-	r    *bufio.Reader
-	left int
+	r           *bufio.Reader
+	limit, left int
 }
 
 // next returns the next line without its end. What it returns is the caller's.
@@ -88,7 +88,7 @@ func (l *lineReader) next(limit int) ([]byte, error) {
 	for {
 		part, err := l.r.ReadSlice('\n')
 		if l.left -= len(part); l.left < 0 || len(out)+len(part) > limit+1 {
-			return nil, fmt.Errorf("a line of more than %d bytes, or more than %d in all: %w", limit, MaxPlaintext, ErrLimit)
+			return nil, fmt.Errorf("a line of more than %d bytes, or more than %d in all: %w", limit, l.limit, ErrLimit)
 		}
 		out = append(out, part...)
 		switch {

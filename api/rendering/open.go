@@ -25,7 +25,7 @@ func Open(r io.Reader, identities []age.Identity, subject types.UID, tag Tag) (C
 		return Content{}, fmt.Errorf("open rendering: %d identities, want 1 to %d", len(identities), MaxKeys)
 	}
 	in := &gate{r: r, left: maxEnvelope}
-	c, err := open(in, identities, subject, tag)
+	c, err := open(in, identities, subject, tag, MaxPlaintext)
 	switch {
 	case err == nil:
 		return c, nil
@@ -35,7 +35,7 @@ func Open(r io.Reader, identities []age.Identity, subject types.UID, tag Tag) (C
 	return Content{}, fmt.Errorf("open rendering: %w", err)
 }
 
-func open(in *gate, identities []age.Identity, subject types.UID, tag Tag) (Content, error) {
+func open(in *gate, identities []age.Identity, subject types.UID, tag Tag, maxPlaintext int) (Content, error) {
 	opened, err := age.Decrypt(in, identities...)
 	if err != nil {
 		if noMatch := new(age.NoIdentityMatchError); errors.As(err, &noMatch) {
@@ -50,7 +50,7 @@ func open(in *gate, identities []age.Identity, subject types.UID, tag Tag) (Cont
 		return Content{}, fmt.Errorf("decompress: %w", ErrFormat)
 	}
 	defer unpacked.Close()
-	c, err := readLines(unpacked, subject, tag)
+	c, err := readLines(unpacked, subject, tag, maxPlaintext)
 	if err != nil {
 		return Content{}, err
 	}
@@ -61,9 +61,9 @@ func open(in *gate, identities []age.Identity, subject types.UID, tag Tag) (Cont
 	return c, nil
 }
 
-// readLines reads the plaintext of the format.
-func readLines(r io.Reader, subject types.UID, tag Tag) (Content, error) {
-	in := &lineReader{r: bufio.NewReaderSize(r, 64<<10), left: MaxPlaintext}
+// readLines reads the plaintext of the format, of at most limit bytes.
+func readLines(r io.Reader, subject types.UID, tag Tag, limit int) (Content, error) {
+	in := &lineReader{r: bufio.NewReaderSize(r, 64<<10), limit: limit, left: limit}
 	header, err := readHeader(in, subject, tag)
 	if err != nil {
 		return Content{}, err

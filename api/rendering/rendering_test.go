@@ -108,7 +108,7 @@ func TestPlaintextIsGolden(t *testing.T) {
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
 		t.Errorf("the format has changed; readers of other versions are deployed (-want +got):\n%s", diff)
 	}
-	c, err := readLines(bytes.NewReader(want), goldenSubject, goldenTag(t))
+	c, err := readLines(bytes.NewReader(want), goldenSubject, goldenTag(t), MaxPlaintext)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func TestOpenRefuses(t *testing.T) {
 		"release, object":   {reason: "one of them per line", data: plain(header(1), `{"release":{},`+anObject[1:]), want: ErrFormat},
 		"long header":       {reason: "the header is short", data: plain(`{"format":1,"tag":"` + strings.Repeat("x", 8<<10)), want: ErrLimit},
 		"object over limit": {reason: "over the limit of one object", data: plain(header(2), anObject, `{"object":{"a":"`+strings.Repeat("x", MaxObject)+`"}}`), want: ErrLimit},
-		"large window":      {reason: "zstd's memory is bounded", data: sealZstd(t, recipients, header(0)+strings.Repeat(" ", 64<<20)), want: ErrFormat},
+		"large window":      {reason: "zstd's memory is bounded", data: sealZstd(t, recipients, header(0)+"\n"), want: ErrFormat},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -238,7 +238,7 @@ func sealPlain(t testing.TB, recipients []age.Recipient, plain string) []byte {
 // sealZstd packs with a window that Open must not follow.
 func sealZstd(t testing.TB, recipients []age.Recipient, plain string) []byte {
 	t.Helper()
-	return sealWith(t, recipients, plain, zstd.WithWindowSize(64<<20))
+	return sealWith(t, recipients, plain, zstd.WithWindowSize(64<<20), zstd.WithEncoderConcurrency(1), zstd.WithSingleSegment(false))
 }
 
 func sealWith(t testing.TB, recipients []age.Recipient, plain string, options ...zstd.EOption) []byte {
@@ -255,7 +255,8 @@ func sealWith(t testing.TB, recipients []age.Recipient, plain string, options ..
 	if _, err := io.WriteString(packed, plain); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(packed.Close(), sealed.Close()); err != nil {
+	// Flushed before its end, the frame says how large a window it has, rather than how little is in it.
+	if err := errors.Join(packed.Flush(), packed.Close(), sealed.Close()); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -273,18 +274,18 @@ func TestOpenRefusesEveryTruncation(t *testing.T) {
 	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
 	c.Objects = append(c.Objects, Object{Object: object("v1", "ConfigMap", "noise", map[string]any{"binaryData": map[string]any{"n": fmt.Sprintf("%x", noise)}})})
 	sealed := seal(t, recipients, tag, c)
-	for size := 0; size < len(sealed); size += max(1, len(sealed)/700) {
+	const chunk = 64<<10 + 16
+	cut := func(size int) {
 		if _, err := Open(bytes.NewReader(sealed[:size]), identities, goldenSubject, tag); !errors.Is(err, ErrFormat) {
 			t.Fatalf("cut to %d of %d bytes: got %v", size, len(sealed), err)
 		}
 	}
-	const chunk = 64<<10 + 16
-	for end := len(sealed) - chunk; end > len(sealed)-3*chunk && end > 0; end-- {
-		if (len(sealed)-end)%chunk > 20 {
-			continue
-		}
-		if _, err := Open(bytes.NewReader(sealed[:end]), identities, goldenSubject, tag); !errors.Is(err, ErrFormat) {
-			t.Fatalf("cut to %d of %d bytes, near a chunk's end: got %v", end, len(sealed), err)
+	for size := 0; size < len(sealed); size += max(1, len(sealed)/97) {
+		cut(size)
+	}
+	for start := bytes.Index(sealed, []byte("\n---")) - 40; start < len(sealed); start += chunk { // age's header, and its chunks
+		for size := max(0, start-2); size < min(start+130, len(sealed)); size += 3 {
+			cut(size)
 		}
 	}
 }
@@ -344,7 +345,9 @@ func TestOpenReportsAFailingReader(t *testing.T) {
 	}
 }
 
+// A smaller limit than Open has: what it takes to get there is the same.
 func TestOpenBoundsWhatUnpacks(t *testing.T) {
+	const limit = 8 << 20
 	identities, recipients := goldenIdentities(t)
 	tag := goldenTag(t)
 	var out bytes.Buffer
@@ -358,7 +361,7 @@ func TestOpenBoundsWhatUnpacks(t *testing.T) {
 	}
 	fmt.Fprintf(packed, `{"format":1,"subject":%q,"tag":%q,"objects":%d}`+"\n", goldenSubject, tag, MaxObjects)
 	bomb := []byte(`{"object":{"apiVersion":"v1","kind":"ConfigMap"}` + strings.Repeat(" ", 1<<20) + "}\n")
-	for range MaxPlaintext/len(bomb) + 2 {
+	for range limit/len(bomb) + 2 {
 		if _, err := packed.Write(bomb); err != nil {
 			t.Fatal(err)
 		}
@@ -366,10 +369,11 @@ func TestOpenBoundsWhatUnpacks(t *testing.T) {
 	if err := errors.Join(packed.Close(), sealed.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if out.Len() > 1<<20 {
+	if out.Len() > 1<<16 {
 		t.Fatalf("the bomb has %d bytes", out.Len())
 	}
-	if _, err := Open(&out, identities, goldenSubject, tag); !errors.Is(err, ErrLimit) {
+	in := &gate{r: &out, left: maxEnvelope}
+	if c, err := open(in, identities, goldenSubject, tag, limit); !errors.Is(err, ErrLimit) || c.Objects != nil {
 		t.Errorf("got %v, want ErrLimit", err)
 	}
 }
@@ -429,7 +433,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 func TestRoundTrips(t *testing.T) {
 	identities, recipients := goldenIdentities(t)
 	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 100 {
+	for i := range 30 {
 		c := randomContent(random)
 		tag, err := ComputeTag([]byte("key"), c)
 		if err != nil {
@@ -528,7 +532,7 @@ func FuzzReadLines(f *testing.F) {
 	f.Add([]byte(fmt.Sprintf(`{"format":1,"subject":%q,"tag":%q,"objects":0}`+"\n"+`{"release":1}`+"\n", goldenSubject, tag)))
 	f.Add([]byte("{}\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := readLines(bytes.NewReader(data), goldenSubject, tag)
+		c, err := readLines(bytes.NewReader(data), goldenSubject, tag, MaxPlaintext)
 		if err != nil {
 			return
 		}
@@ -536,7 +540,7 @@ func FuzzReadLines(f *testing.F) {
 		if err := writeLines(&again, goldenSubject, tag, c); err != nil {
 			t.Fatalf("what was read cannot be written: %v", err)
 		}
-		second, err := readLines(&again, goldenSubject, tag)
+		second, err := readLines(&again, goldenSubject, tag, MaxPlaintext)
 		if err != nil {
 			t.Fatalf("what was written cannot be read: %v", err)
 		}

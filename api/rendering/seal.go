@@ -82,14 +82,21 @@ func writeRelease(out *lineWriter, release json.RawMessage) error {
 	if release == nil {
 		return nil
 	}
+	if len(release) > MaxRelease { // before it is copied
+		return tooLong(len(release))
+	}
 	data, err := encode(line{Release: release})
 	if err != nil {
 		return errors.New("the release is not valid JSON")
 	}
 	if len(data) > MaxRelease {
-		return fmt.Errorf("the release has %d bytes, more than %d: %w", len(data), MaxRelease, ErrLimit)
+		return tooLong(len(data))
 	}
 	return out.write(data)
+}
+
+func tooLong(release int) error {
+	return fmt.Errorf("the release has %d bytes, more than %d: %w", release, MaxRelease, ErrLimit)
 }
 
 // encodeObject returns an object's line in canonical form: keys sorted, no white space, nothing escaped without need.
