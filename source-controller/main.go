@@ -3,55 +3,33 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"os"
 
-	runtimeclient "github.com/fluxcd/pkg/runtime/client"
-	"github.com/fluxcd/pkg/runtime/logger"
-	"github.com/spf13/pflag"
-	ctrl "sigs.k8s.io/controller-runtime"
-
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller"
 )
 
-func main() {
-	cfg, err := config.Parse(os.Args[1:], os.Getenv)
-	if err == nil {
-		err = run(ctrl.SetupSignalHandler(), cfg)
-	}
-	if err != nil && !errors.Is(err, pflag.ErrHelp) {
-		fmt.Fprintln(os.Stderr, "source-controller:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main(config.Name, run) }
 
-func run(ctx context.Context, cfg config.Config) error {
-	logger.SetLogger(logger.NewLogger(cfg.Log))
+func run(ctx context.Context, args []string, getenv func(string) string) error {
+	cfg, err := config.Parse(args, getenv)
+	if err != nil {
+		return err
+	}
 	options, err := cfg.Manager()
 	if err != nil {
 		return err
 	}
-	mgr, err := ctrl.NewManager(runtimeclient.GetConfigOrDie(cfg.Client), options)
+	mgr, err := cfg.NewManager(options)
 	if err != nil {
-		return fmt.Errorf("create manager: %w", err)
+		return err
 	}
-	var messages bus.Bus
-	if cfg.NATSURL != "" {
-		o := cfg.Bus()
-		o.Log = mgr.GetLogger().WithName("bus")
-		if messages, err = bus.Connect(ctx, o); err != nil {
-			return fmt.Errorf("connect to NATS: %w", err)
-		}
-		defer messages.Close()
-	}
-	host, err := os.Hostname()
+	messages, disconnect, err := cfg.Connect(ctx, mgr)
 	if err != nil {
-		return fmt.Errorf("find the name of this host: %w", err)
+		return err
 	}
-	if err := controller.Setup(ctx, mgr, cfg, messages, host); err != nil {
+	defer disconnect()
+	if err := controller.Setup(ctx, mgr, &cfg, messages); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

@@ -6,47 +6,25 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fluxcd/pkg/runtime/client"
-	"github.com/fluxcd/pkg/runtime/leaderelection"
-	"github.com/fluxcd/pkg/runtime/logger"
 	"github.com/spf13/pflag"
-	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/process"
 )
 
 // Name of the controller: of its leader election, its client on the bus, and its field ownership.
 const Name = "source-controller"
 
-// DefaultNamespace is where the controller is taken to run when RUNTIME_NAMESPACE is not set.
-const DefaultNamespace = "flux-system"
-
 // Config is everything that can be set from outside.
 type Config struct {
-	// Namespace the controller runs in, from RUNTIME_NAMESPACE.
-	Namespace string
-	// MetricsAddr and HealthAddr are listened on.
-	MetricsAddr, HealthAddr string
-	// Concurrent is how many objects of a kind are reconciled at a time.
-	Concurrent int
-	// WatchAllNamespaces, or only Namespace.
-	WatchAllNamespaces bool
-	// Selector narrows the sources that are reconciled; SelectorText is how it was written.
-	Selector     labels.Selector
-	SelectorText string
+	process.Settings
+	Storage Storage
+
 	// RequeueDependency is when a chart whose source has no artifact yet is looked at again.
 	RequeueDependency time.Duration
 	// MinRetryDelay and MaxRetryDelay bound the delay after failures.
 	MinRetryDelay, MaxRetryDelay time.Duration
 	// Jitter is by how many percent intervals vary.
 	Jitter uint8
-	// NATSURL of the bus; empty for none. NATSCreds as in [bus.Options.Credentials].
-	NATSURL, NATSCreds string
-
-	Storage        Storage
-	Client         client.Options
-	Log            logger.Options
-	LeaderElection leaderelection.Options
 }
 
 // Storage says where artifacts lie and how they are served.
@@ -63,40 +41,24 @@ type Storage struct {
 
 // Parse reads flags and environment. The error is one for the user; pflag.ErrHelp when only help was asked for.
 func Parse(args []string, getenv func(string) string) (Config, error) {
-	c := Config{Namespace: getenv("RUNTIME_NAMESPACE")}
-	if c.Namespace == "" {
-		c.Namespace = DefaultNamespace
-	}
-	flags := pflag.NewFlagSet(Name, pflag.ContinueOnError)
-	c.bind(flags)
-	c.Storage.bind(flags, c.Namespace, getenv)
-	if err := flags.Parse(args); err != nil {
-		return c, fmt.Errorf("read flags: %w", err)
-	}
-	if flags.NArg() > 0 {
-		return c, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	c := Config{Settings: process.Settings{Name: Name, Concurrent: 2}}
+	err := c.Parse(args, getenv, func(flags *pflag.FlagSet) {
+		c.bind(flags)
+		c.Storage.bind(flags, c.Namespace, getenv)
+	})
+	if err != nil {
+		return c, err
 	}
 	return c, c.validate()
 }
 
 func (c *Config) bind(flags *pflag.FlagSet) {
-	flags.StringVar(&c.MetricsAddr, "metrics-addr", ":8080", "The address the metric endpoint binds to.")
-	flags.StringVar(&c.HealthAddr, "health-addr", ":9440", "The address the health endpoint binds to.")
-	flags.IntVar(&c.Concurrent, "concurrent", 2, "The number of objects of each kind reconciled at a time.")
-	flags.BoolVar(&c.WatchAllNamespaces, "watch-all-namespaces", true,
-		"Watch sources in all namespaces; if false, only in RUNTIME_NAMESPACE.")
-	flags.StringVar(&c.SelectorText, "watch-label-selector", "", "Watch only sources with matching labels.")
 	flags.DurationVar(&c.RequeueDependency, "requeue-dependency", 30*time.Second,
 		"When a chart whose source has no artifact yet is looked at again.")
 	flags.DurationVar(&c.MinRetryDelay, "min-retry-delay", 750*time.Millisecond, "The delay after a first failure.")
 	flags.DurationVar(&c.MaxRetryDelay, "max-retry-delay", 15*time.Minute,
 		"The longest delay after failures; an object never waits longer than its interval.")
 	flags.Uint8Var(&c.Jitter, "interval-jitter-percentage", 5, "By how many percent intervals vary, up and down.")
-	flags.StringVar(&c.NATSURL, "nats-url", "", "The URL of NATS. Without it notifications are off.")
-	flags.StringVar(&c.NATSCreds, "nats-creds", "", "A directory with the files username and password, or a .creds file.")
-	c.Client.BindFlags(flags)
-	c.Log.BindFlags(flags)
-	c.LeaderElection.BindFlags(flags)
 }
 
 func (s *Storage) bind(flags *pflag.FlagSet, namespace string, getenv func(string) string) {
@@ -118,22 +80,13 @@ func (s *Storage) bind(flags *pflag.FlagSet, namespace string, getenv func(strin
 }
 
 func (c *Config) validate() error {
-	selector, err := labels.Parse(c.SelectorText)
-	if err != nil {
-		return fmt.Errorf("--watch-label-selector: %w", err)
-	}
-	c.Selector = selector
 	switch {
-	case c.Concurrent < 1 || c.Concurrent > 100:
-		return fmt.Errorf("--concurrent is %d, want 1 to 100", c.Concurrent)
 	case c.Jitter >= 100:
 		return fmt.Errorf("--interval-jitter-percentage is %d, want less than 100", c.Jitter)
 	case c.MinRetryDelay <= 0 || c.MaxRetryDelay < c.MinRetryDelay:
 		return errors.New("--min-retry-delay must be positive, and --max-retry-delay not less")
 	case c.RequeueDependency <= 0:
 		return errors.New("--requeue-dependency must be positive")
-	case c.NATSCreds != "" && c.NATSURL == "":
-		return errors.New("--nats-creds is set without --nats-url")
 	}
 	return c.Storage.validate()
 }
@@ -148,9 +101,4 @@ func (s *Storage) validate() error {
 		return errors.New("--artifact-max-size and --artifact-max-files must be positive")
 	}
 	return nil
-}
-
-// Bus says how to reach NATS.
-func (c Config) Bus() bus.Options {
-	return bus.Options{URL: c.NATSURL, Credentials: c.NATSCreds, Name: Name}
 }

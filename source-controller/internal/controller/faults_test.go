@@ -16,6 +16,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -24,6 +25,7 @@ import (
 )
 
 func TestReconcilesAreMeasured(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"charts/demo/Chart.yaml": demoChart})
 	obj := create(t, repo.URL, nil)
@@ -76,20 +78,53 @@ func reconciles(t *testing.T, kind, namespace, name string) (n uint64) {
 // TestDamagedCloneRepairsItself damages every file of a clone in every way, and wants what is made out of it to be the
 // same as ever: the artifact again when its file is lost, and the next commit.
 func TestDamagedCloneRepairsItself(t *testing.T) {
+	t.Parallel()
+	c := newDamaged(t, "b\n")
+	for name, damage := range damages() {
+		for i := range cloneFiles(t, c.obj) {
+			t.Run(fmt.Sprintf("%s %d", name, i), func(t *testing.T) {
+				files := cloneFiles(t, c.obj) // as it is now
+				c.round(t, files[i%len(files)], damage)
+			})
+		}
+	}
+}
+
+// TestDamagedLargeFile is the same for a file that is read from disk piece by piece.
+func TestDamagedLargeFile(t *testing.T) {
+	t.Parallel()
+	c := newDamaged(t, strings.Repeat("0123456789abcdef\n", 250_000))
+	for _, name := range []string{"truncated", "a bit"} {
+		t.Run(name, func(t *testing.T) { c.round(t, largest(t, c.obj), damages()[name]) })
+	}
+}
+
+// damaged is a repository whose clone is damaged again and again.
+type damaged struct {
+	repo    *gittest.Repo
+	obj     *sourcev1.GitRepository
+	content string
+	rounds  int
+}
+
+// newDamaged has a clone of two packs: with their indexes, the boundary of the history and the last commit, six files.
+func newDamaged(t *testing.T, content string) *damaged {
+	t.Helper()
 	repo := gittest.New(t).Repo(t, "app")
-	big := strings.Repeat("0123456789abcdef\n", 300_000) // is read from disk piece by piece
-	repo.Commit("one", map[string]string{"a": "1", "dir/b": strings.Repeat("b\n", 20_000), "big": big})
+	repo.Commit("one", map[string]string{"a": "1", "dir/b": strings.Repeat("b\n", 20_000), "content": content})
 	obj := create(t, repo.URL, nil)
 	until(t, obj, func() error { return isReady(obj) })
 	second := repo.Commit("two", map[string]string{"c": "2"})
 	request(t, obj)
 	until(t, obj, at(obj, "main@sha1:"+second))
-	files := cloneFiles(t, obj)
-	if len(files) < 6 { // two packs with their indexes, the boundary of the history, and the last commit
+	if files := cloneFiles(t, obj); len(files) < 6 {
 		t.Fatalf("the clone is %v", files)
 	}
-	round := 0
-	for name, damage := range map[string]func(file string, content []byte) error{
+	return &damaged{repo: repo, obj: obj, content: content}
+}
+
+func damages() map[string]func(file string, content []byte) error {
+	return map[string]func(file string, content []byte) error{
 		"removed":   func(file string, _ []byte) error { return os.Remove(file) },
 		"empty":     func(file string, _ []byte) error { return os.Truncate(file, 0) },
 		"truncated": func(file string, content []byte) error { return os.Truncate(file, int64(len(content)/2)) },
@@ -100,36 +135,51 @@ func TestDamagedCloneRepairsItself(t *testing.T) {
 			content[len(content)*2/3] ^= 0x10
 			return errors.Join(os.Remove(file), os.WriteFile(file, content, 0o600))
 		},
-	} {
-		for i := range files {
-			t.Run(fmt.Sprintf("%s %d", name, i), func(t *testing.T) {
-				files := cloneFiles(t, obj) // as it is now
-				file := files[i%len(files)]
-				content, err := os.ReadFile(file)
-				if err != nil {
-					t.Fatal(err)
-				}
-				lost := filepath.Join(shared.storage, obj.Status.Artifact.Path)
-				if err := errors.Join(damage(file, content), os.Remove(lost)); err != nil {
-					t.Fatal(err)
-				}
-				digest := obj.Status.Artifact.Digest
-				request(t, obj)
-				if err := isReady(obj); err != nil || obj.Status.Artifact.Digest != digest {
-					t.Fatalf("after %s was damaged: %v, digest %s, was %s", filepath.Base(file), err, obj.Status.Artifact.Digest, digest)
-				}
-				round++
-				commit := repo.Commit("next", map[string]string{"c": fmt.Sprint(round)})
-				request(t, obj)
-				if err := at(obj, "main@sha1:"+commit)(); err != nil {
-					t.Fatalf("after %s was damaged: %v", filepath.Base(file), err)
-				}
-				if got := download(t, obj.Status.Artifact); got["c"] != fmt.Sprint(round) || got["big"] != big || len(got) != 4 {
-					t.Errorf("after %s was damaged: files %s", filepath.Base(file), names(got))
-				}
-			})
+	}
+}
+
+// round damages a file of the clone, and loses the artifact with it.
+func (c *damaged) round(t *testing.T, file string, damage func(string, []byte) error) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := filepath.Join(shared.storage, c.obj.Status.Artifact.Path)
+	if err := errors.Join(damage(file, content), os.Remove(lost)); err != nil {
+		t.Fatal(err)
+	}
+	digest := c.obj.Status.Artifact.Digest
+	request(t, c.obj)
+	if err := isReady(c.obj); err != nil || c.obj.Status.Artifact.Digest != digest {
+		t.Fatalf("after %s was damaged: %v, digest %s, was %s", filepath.Base(file), err, c.obj.Status.Artifact.Digest, digest)
+	}
+	c.rounds++
+	commit := c.repo.Commit("next", map[string]string{"c": fmt.Sprint("round ", c.rounds)})
+	request(t, c.obj)
+	if err := at(c.obj, "main@sha1:"+commit)(); err != nil {
+		t.Fatalf("after %s was damaged: %v", filepath.Base(file), err)
+	}
+	got := download(t, c.obj.Status.Artifact)
+	if got["c"] != fmt.Sprint("round ", c.rounds) || got["content"] != c.content || len(got) != 4 {
+		t.Errorf("after %s was damaged: files %s", filepath.Base(file), names(got))
+	}
+}
+
+// largest is the largest file of a clone: the pack with the most in it.
+func largest(t *testing.T, obj *sourcev1.GitRepository) (file string) {
+	t.Helper()
+	size := int64(-1)
+	for _, f := range cloneFiles(t, obj) {
+		info, err := os.Stat(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Size() > size {
+			file, size = f, info.Size()
 		}
 	}
+	return file
 }
 
 func cloneFiles(t *testing.T, obj *sourcev1.GitRepository) (files []string) {
@@ -155,8 +205,8 @@ func TestFullDisk(t *testing.T) {
 	first := repo.Commit("one", map[string]string{"a": "1"})
 	obj := create(t, repo.URL, nil)
 	until(t, obj, at(obj, "main@sha1:"+first))
-	second := repo.Commit("two", map[string]string{"b": gittest.Random(4 << 20)})
-	release := gittest.FullDisk(t, 2<<20)
+	second := repo.Commit("two", map[string]string{"b": gittest.Random(1 << 20)})
+	release := gittest.FullDisk(t, 512<<10)
 	var said [2]string
 	for i := range said {
 		request(t, obj)
@@ -195,6 +245,7 @@ func noLeftovers(t *testing.T) {
 }
 
 func TestManyRepositoriesOfOneAddress(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})
 	objects := make([]*sourcev1.GitRepository, 6)
@@ -227,6 +278,7 @@ func TestManyRepositoriesOfOneAddress(t *testing.T) {
 // TestKilledBetweenFileAndStatus has what a process leaves that is killed when it has stored a commit and not said so,
 // and upstream then takes the commit back.
 func TestKilledBetweenFileAndStatus(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})
 	obj := create(t, repo.URL, nil)
@@ -249,7 +301,75 @@ func TestKilledBetweenFileAndStatus(t *testing.T) {
 	}
 }
 
+// TestLostArtifactComesBackWhileUpstreamFails has the artifact made again from the clone, however upstream fails, and
+// whatever is left of the attempt's time.
+func TestLostArtifactComesBackWhileUpstreamFails(t *testing.T) {
+	t.Parallel()
+	for name, disturb := range map[string]gittest.Disturbance{
+		"it hangs": gittest.Hang,
+		"it has a new commit, and does not give it": func(w http.ResponseWriter, r *http.Request, next http.Handler) bool {
+			return r.Method == http.MethodPost && gittest.Status(http.StatusBadGateway)(w, r, next)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := gittest.New(t)
+			repo := server.Repo(t, "app")
+			first := repo.Commit("one", map[string]string{"a": "1"})
+			obj := create(t, repo.URL, nil)
+			until(t, obj, at(obj, "main@sha1:"+first))
+			repo.Commit("two", map[string]string{"b": "2"})
+			server.Disturb(disturb)
+			file := filepath.Join(shared.storage, obj.Status.Artifact.Path)
+			if err := os.Remove(file); err != nil {
+				t.Fatal(err)
+			}
+			edit(t, obj, func(s *sourcev1.GitRepositorySpec) { s.Timeout = &metav1.Duration{Duration: 2 * time.Second} })
+			until(t, obj, func() error {
+				_, lost := os.Stat(file)
+				return errors.Join(lost, hasCondition(obj, sourcev1.FetchFailedCondition, metav1.ConditionTrue, "GitOperationFailed", ""),
+					hasCondition(obj, sourcev1.ArtifactInStorageCondition, metav1.ConditionTrue, "", first))
+			})
+			download(t, obj.Status.Artifact)
+		})
+	}
+}
+
+// TestWhatSomebodyElseLeftIsPutRight has a status as another controller, or this one with other flags, leaves it.
+func TestWhatSomebodyElseLeftIsPutRight(t *testing.T) {
+	t.Parallel()
+	repo := gittest.New(t).Repo(t, "app")
+	repo.Commit("one", map[string]string{"charts/demo/Chart.yaml": demoChart})
+	source := create(t, repo.URL, nil)
+	until(t, source, func() error { return isReady(source) })
+	chart := createChart(t, source, nil)
+	until(t, chart, chartAt(chart, "1.2.3"))
+	url, chartURL, latest := source.Status.Artifact.URL, chart.Status.Artifact.URL, chart.Status.URL
+
+	patch, mode := client.MergeFrom(source.DeepCopy()), sourcev1.ModeGitHEAD
+	source.Status.Artifact.URL, source.Status.SourceVerificationMode = "http://elsewhere/x.tar.gz", &mode
+	source.Status.ObservedRecurseSubmodules = true
+	apimeta.SetStatusCondition(&source.Status.Conditions, metav1.Condition{
+		Type: sourcev1.SourceVerifiedCondition, Status: metav1.ConditionTrue, Reason: "Succeeded",
+	})
+	chartPatch := client.MergeFrom(chart.DeepCopy())
+	chart.Status.Artifact.URL, chart.Status.URL = "http://elsewhere/x.tgz", "http://elsewhere/latest.tar.gz"
+	err := errors.Join(shared.Status().Patch(t.Context(), source, patch), shared.Status().Patch(t.Context(), chart, chartPatch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request(t, source)
+	if s := source.Status; s.Artifact.URL != url || s.SourceVerificationMode != nil || s.ObservedRecurseSubmodules || len(s.Conditions) != 2 {
+		t.Errorf("the status is %+v", s)
+	}
+	request(t, chart)
+	if s := chart.Status; s.Artifact.URL != chartURL || s.URL != latest {
+		t.Errorf("the chart's status is %+v", s)
+	}
+}
+
 func TestChartIsNotMadeOfAnotherArtifact(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"charts/demo/Chart.yaml": demoChart})
 	source := create(t, repo.URL, nil)
@@ -275,6 +395,7 @@ func TestChartIsNotMadeOfAnotherArtifact(t *testing.T) {
 
 // TestEmptyVolumeIsNoNews: after a restart on a new volume a chart comes back with its source, and nobody is told.
 func TestEmptyVolumeIsNoNews(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"charts/demo/Chart.yaml": demoChart})
 	source := create(t, repo.URL, nil)
@@ -289,17 +410,7 @@ func TestEmptyVolumeIsNoNews(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	patch := client.MergeFrom(obj.DeepCopy())
-	obj.Annotations = map[string]string{meta.ReconcileRequestAnnotation: "after-the-restart"}
-	if err := shared.Patch(t.Context(), obj, patch); err != nil {
-		t.Fatal(err)
-	}
-	until(t, obj, func() error {
-		if obj.Status.LastHandledReconcileAt != "after-the-restart" {
-			return errors.New("not looked at yet")
-		}
-		return nil
-	})
+	request(t, obj)
 	request(t, source)
 	eventually(t, func() error {
 		_, err := os.Stat(filepath.Join(shared.storage, before.Status.Artifact.Path))
@@ -315,6 +426,7 @@ func TestEmptyVolumeIsNoNews(t *testing.T) {
 }
 
 func TestRotatedCredentials(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})

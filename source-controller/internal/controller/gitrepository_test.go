@@ -23,6 +23,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
@@ -59,20 +60,30 @@ func until(t testing.TB, obj client.Object, check func() error) {
 }
 
 // request asks for a reconcile by annotation and waits for its end.
-func request(t *testing.T, obj *sourcev1.GitRepository) {
+func request(t *testing.T, obj client.Object) {
 	t.Helper()
 	token := time.Now().Format(time.RFC3339Nano)
-	patch := client.MergeFrom(obj.DeepCopy())
-	metav1.SetMetaDataAnnotation(&obj.ObjectMeta, meta.ReconcileRequestAnnotation, token)
-	if err := shared.Patch(t.Context(), obj, patch); err != nil {
+	patch := []byte(fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, token))
+	if err := shared.Patch(t.Context(), obj, client.RawPatch(types.MergePatchType, patch)); err != nil {
 		t.Fatal(err)
 	}
 	until(t, obj, func() error {
-		if got := obj.Status.LastHandledReconcileAt; got != token {
+		if got := handled(obj); got != token {
 			return fmt.Errorf("handled %q, asked for %q", got, token)
 		}
 		return nil
 	})
+}
+
+// handled is the last request that was.
+func handled(obj client.Object) string {
+	if chart, ok := obj.(*sourcev1.HelmChart); ok {
+		return chart.Status.LastHandledReconcileAt
+	}
+	if repository, ok := obj.(*sourcev1.GitRepository); ok {
+		return repository.Status.LastHandledReconcileAt
+	}
+	return ""
 }
 
 func edit(t *testing.T, obj *sourcev1.GitRepository, change func(*sourcev1.GitRepositorySpec)) {
@@ -173,6 +184,7 @@ func names(files map[string]string) string {
 }
 
 func TestGitRepositoryFollowsItsBranch(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	first := repo.Commit("add a", map[string]string{"a.yaml": "a: 1\n", ".github/ci.yaml": "x: 1\n"})
@@ -205,6 +217,7 @@ func TestGitRepositoryFollowsItsBranch(t *testing.T) {
 }
 
 func TestPollWithoutChangeIsOneAdvertisementAndNoWrite(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	repo.Commit("add a", map[string]string{"a.yaml": "a: 1\n"})
@@ -230,6 +243,7 @@ func TestPollWithoutChangeIsOneAdvertisementAndNoWrite(t *testing.T) {
 }
 
 func TestGitRepositoryReferences(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Configure("uploadpack.allowReachableSHA1InWant", "true")
 	first := repo.Commit("one", map[string]string{"a": "1"})
@@ -244,7 +258,7 @@ func TestGitRepositoryReferences(t *testing.T) {
 		want string
 	}{
 		{sourcev1.GitRepositoryRef{Tag: "v1.0.0"}, "v1.0.0@sha1:" + first},
-		{sourcev1.GitRepositoryRef{SemVer: "1.x", Tag: "v1.0.0"}, "v1.1.0@sha1:" + second},
+		{sourcev1.GitRepositoryRef{SemVer: "1.x", Branch: "main"}, "v1.1.0@sha1:" + second},
 		{sourcev1.GitRepositoryRef{Name: "refs/pull/1/head", SemVer: "1.x"}, "refs/pull/1/head@sha1:" + second},
 		{sourcev1.GitRepositoryRef{Commit: first, Name: "refs/pull/1/head"}, "sha1:" + first},
 		{sourcev1.GitRepositoryRef{Commit: first, Branch: "main"}, "main@sha1:" + first},
@@ -255,6 +269,7 @@ func TestGitRepositoryReferences(t *testing.T) {
 }
 
 func TestMovedTagForcePushAndDeletedBranch(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
 	obj := create(t, repo.URL, nil)
@@ -289,6 +304,7 @@ func TestMovedTagForcePushAndDeletedBranch(t *testing.T) {
 }
 
 func TestGitRepositoryFailuresAreExplained(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
@@ -303,7 +319,7 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 	cut := gittest.New(t)
 	half := cut.Repo(t, "app")
 	half.Commit("one", map[string]string{"a": "1"})
-	cut.Disturb(gittest.Truncate(50))
+	cut.Disturb(gittest.Truncate(http.MethodPost, 50))
 	for name, tc := range map[string]struct {
 		url    string
 		change func(*sourcev1.GitRepositorySpec)
@@ -342,7 +358,7 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 		},
 		"token in the address": {
 			url:    strings.Replace(locked.URL, "://", "://canary-token@", 1),
-			reason: "AuthenticationFailed", text: "wants more than the user name in spec.url",
+			reason: "AuthenticationFailed", text: "wants more than a user name",
 		},
 		"endless name": {
 			url:    repo.URL,
@@ -359,6 +375,7 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			obj := create(t, tc.url, func(o *sourcev1.GitRepository) {
 				if tc.change != nil {
 					tc.change(&o.Spec)
@@ -389,6 +406,7 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 }
 
 func TestCredentialsAndRecovery(t *testing.T) {
+	t.Parallel()
 	const password = "canary-password"
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
@@ -433,6 +451,7 @@ func TestCredentialsAndRecovery(t *testing.T) {
 }
 
 func TestWhatIsIgnored(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{
 		"a.yaml": "1", "logo.png": "1", "dir/b.yaml": "1", "dir/b.txt": "1", "dir/.sourceignore": "*.txt\n", "other/c.yaml": "1",
@@ -463,11 +482,12 @@ func TestWhatIsIgnored(t *testing.T) {
 	}
 	edit(t, obj, func(s *sourcev1.GitRepositorySpec) { s.SparseCheckout = []string{"absent"} })
 	until(t, obj, func() error {
-		return hasCondition(obj, meta.ReadyCondition, metav1.ConditionFalse, "ArchiveOperationFailed", `"absent"`)
+		return hasCondition(obj, sourcev1.FetchFailedCondition, metav1.ConditionTrue, "GitOperationFailed", `"absent"`)
 	})
 }
 
 func TestLostAndDamagedArtifactsAreMadeAgain(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
@@ -514,6 +534,7 @@ func removeAll(pattern string) error {
 }
 
 func TestSuspendAndDelete(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})

@@ -11,6 +11,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
@@ -51,6 +52,7 @@ func chartAt(obj *sourcev1.HelmChart, version string) func() error {
 }
 
 func TestHelmChartFollowsItsSource(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("add chart", map[string]string{
 		"charts/demo/Chart.yaml": demoChart, "charts/demo/templates/cm.yaml": "kind: ConfigMap\n", "charts/demo/values.yaml": "a: 1\n",
@@ -92,7 +94,33 @@ func TestHelmChartFollowsItsSource(t *testing.T) {
 	until(t, obj, chartAt(obj, "1.3.0"))
 }
 
+// TestChartIsMadeAnewAfterItStalled: a chart of the same name and version in another folder is another chart, also if
+// the folder is not there at first.
+func TestChartIsMadeAnewAfterItStalled(t *testing.T) {
+	t.Parallel()
+	repo := gittest.New(t).Repo(t, "app")
+	repo.Commit("add chart", map[string]string{"charts/demo/Chart.yaml": demoChart, "charts/demo/templates/a.yaml": "a"})
+	source := create(t, repo.URL, nil)
+	obj := createChart(t, source, nil)
+	until(t, obj, chartAt(obj, "1.2.3"))
+	patch := client.MergeFrom(obj.DeepCopy())
+	obj.Spec.Chart = "charts/other"
+	if err := shared.Patch(t.Context(), obj, patch); err != nil {
+		t.Fatal(err)
+	}
+	until(t, obj, func() error {
+		return hasCondition(obj, meta.StalledCondition, metav1.ConditionTrue, "InvalidChartReference", "charts/other")
+	})
+	repo.Commit("add other chart", map[string]string{"charts/other/Chart.yaml": demoChart, "charts/other/templates/b.yaml": "b"})
+	request(t, source)
+	until(t, obj, chartAt(obj, "1.2.3"))
+	if got := names(download(t, obj.Status.Artifact)); got != "demo/Chart.yaml demo/templates/b.yaml" {
+		t.Errorf("files: %s", got)
+	}
+}
+
 func TestHelmChartValuesFilesAndDependencies(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("add chart", map[string]string{
 		"charts/demo/Chart.yaml":  demoChart + "dependencies:\n- name: lib\n  version: 0.x\n  repository: file://../lib\n",
@@ -118,6 +146,7 @@ func TestHelmChartValuesFilesAndDependencies(t *testing.T) {
 }
 
 func TestHelmChartFailuresAreExplained(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("add charts", map[string]string{
 		"charts/demo/Chart.yaml": demoChart, "charts/bad/Chart.yaml": "name: bad\n", "charts/demo/values.yaml": "a: 1\n",
@@ -172,6 +201,7 @@ func TestHelmChartFailuresAreExplained(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			obj := createChart(t, source, tc.change)
 			until(t, obj, func() error {
 				return hasCondition(obj, meta.ReadyCondition, metav1.ConditionFalse, tc.reason, tc.text)
@@ -189,6 +219,7 @@ func TestHelmChartFailuresAreExplained(t *testing.T) {
 }
 
 func TestHelmChartWaitsForItsSourceAndGoesWithItsFiles(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	source := create(t, repo.URL, nil) // still empty
@@ -206,6 +237,7 @@ func TestHelmChartWaitsForItsSourceAndGoesWithItsFiles(t *testing.T) {
 }
 
 func TestEventsReachTheBus(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	commit := repo.Commit("add a", map[string]string{"a": "1"})
 	obj := create(t, repo.URL, func(o *sourcev1.GitRepository) {

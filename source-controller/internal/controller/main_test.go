@@ -109,7 +109,7 @@ func run(ctx context.Context, rc *rest.Config, storage string) (done chan struct
 		return nil, err
 	}
 	messages := bus.Memory()
-	if err := controller.Setup(ctx, mgr, cfg, messages, "test"); err != nil {
+	if err := controller.Setup(ctx, mgr, &cfg, messages); err != nil {
 		return nil, err
 	}
 	direct, err := client.NewWithWatch(rc, client.Options{Scheme: mgr.GetScheme()})

@@ -2,8 +2,8 @@ package controller
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
@@ -11,11 +11,11 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
@@ -29,9 +29,12 @@ import (
 // clones is the folder of bare clones inside the storage.
 const clones = ".git-cache"
 
-// Setup registers everything with a manager. messages is nil when notifications are off. host is the name of this
-// instance in events.
-func Setup(ctx context.Context, mgr ctrl.Manager, cfg config.Config, messages bus.Bus, host string) error {
+// Setup registers everything with a manager. messages is nil when notifications are off.
+func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages bus.Bus) error {
+	host, err := os.Hostname() // the name of this instance in events
+	if err != nil {
+		return fmt.Errorf("find the name of this host: %w", err)
+	}
 	files, err := store.Open(cfg.Storage.Path, store.Options{
 		Address: cfg.Storage.AdvAddr, TTL: cfg.Storage.RetentionTTL, Records: cfg.Storage.RetentionRecords,
 	})
@@ -72,21 +75,20 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg config.Config, messages bu
 	if err := outbox.charts.Setup(ctx, mgr, options); err != nil {
 		return err
 	}
-	outbox.Outbox = bus.NewOutbox(messages, bus.OutboxOptions{
-		Log: mgr.GetLogger().WithName("outbox"), Reannounce: outbox.reannounce,
-		Stuck: bus.Late(mgr.GetEventRecorderFor(config.Name), cfg.Namespace, config.Name), //nolint:staticcheck // see above
-	})
-	for _, c := range append(recorder.Collectors(), outbox.Collectors()...) {
+	if outbox.Outbox, err = cfg.Outbox(mgr, messages, outbox.reannounce); err != nil {
+		return err
+	}
+	for _, c := range recorder.Collectors() {
 		if err := ctrlmetrics.Registry.Register(c); err != nil {
 			return fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	return serve(mgr, cfg, files, cache, outbox)
+	return serve(mgr, cfg, files, cache)
 }
 
-// serve adds what runs beside the controllers: the server, the outbox, the sweep, and the probes.
-func serve(mgr ctrl.Manager, cfg config.Config, files *store.Store, cache *git.Cache, outbox *announcer) error {
-	server := &store.Server{Store: files, Address: cfg.Storage.Addr}
+// serve adds what runs beside the controllers: the server with its probe, and the sweep.
+func serve(mgr ctrl.Manager, cfg *config.Config, files *store.Store, cache *git.Cache) error {
+	server := &fileserver.Server{Files: "artifacts", Address: cfg.Storage.Addr, Open: files.Read}
 	sweep := manager.RunnableFunc(func(ctx context.Context) error {
 		if err := sweep(ctx, mgr.GetClient(), files, cache); err != nil {
 			// What stays is disk space, until the next start.
@@ -94,10 +96,10 @@ func serve(mgr ctrl.Manager, cfg config.Config, files *store.Store, cache *git.C
 		}
 		return nil
 	})
-	for _, runnable := range []manager.Runnable{server, outbox, sweep} {
+	for _, runnable := range []manager.Runnable{server, sweep} {
 		if err := mgr.Add(runnable); err != nil {
 			return fmt.Errorf("set up source-controller: %w", err)
 		}
 	}
-	return errors.Join(mgr.AddHealthzCheck("ping", healthz.Ping), mgr.AddReadyzCheck("storage", server.Ready))
+	return mgr.AddReadyzCheck("storage", server.Ready)
 }

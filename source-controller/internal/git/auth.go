@@ -25,22 +25,20 @@ func (Credentials) String() string { return "credentials" }
 // GoString keeps credentials out of whatever prints them.
 func (Credentials) GoString() string { return "credentials" }
 
-// ParseCredentials reads the keys that Flux defines for repositories over HTTP: username and password, or bearerToken;
-// ca.crt (or caFile); tls.crt and tls.key. The error names keys, never values.
+// ParseCredentials reads the keys that Flux defines for repositories over HTTP: username and password, of which the one may
+// be in the address and the other not needed, or bearerToken; ca.crt (or caFile); tls.crt and tls.key. The error names keys,
+// never values.
 func ParseCredentials(data map[string][]byte) (Credentials, error) {
 	var c Credentials
 	if len(data["githubAppID"]) > 0 {
 		return c, errors.New("it holds a GitHub App (githubAppID), which is not served; use username and password, or bearerToken")
 	}
 	c.username, c.password, c.bearer = string(data["username"]), string(data["password"]), string(data["bearerToken"])
-	if (c.username == "") != (c.password == "") {
-		return c, errors.New("username and password must both be set")
-	}
 	tlsSet, err := c.parseTLS(data)
 	if err != nil {
 		return c, err
 	}
-	if c.username == "" && c.bearer == "" && !tlsSet {
+	if c.username == "" && c.password == "" && c.bearer == "" && !tlsSet {
 		return c, errors.New("it has none of username and password, bearerToken, ca.crt, tls.crt and tls.key")
 	}
 	return c, nil
@@ -97,7 +95,7 @@ func (c Credentials) orUser(name string) Credentials {
 	return c
 }
 
-// nameOnly is set when there is a user name and nothing else: one from the repository's address.
+// nameOnly is set when there is a user name and nothing else. Some servers take a token there.
 func (c Credentials) nameOnly() bool { return c.username != "" && c.password == "" && c.bearer == "" }
 
 // ownTransport is set when these credentials need connections that nobody else uses.

@@ -77,8 +77,11 @@ func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
 	}
 	if wants := s.wants(t); len(wants) > 0 {
 		err := c.increment(ctx, s, wants, t.Commit)
-		if err == nil || t.Object != "" || ctx.Err() != nil {
+		switch {
+		case err == nil, t.Object != "", ctx.Err() != nil, errors.Is(err, ErrStorage), errors.Is(err, ErrTooLarge):
 			return err
+		case errors.Is(err, ErrRefused) && s.givesAnyCommit():
+			return missing(t) // nor is it in the history, which may be long
 		}
 	}
 	// The server does not give away single commits: look for it in the history.
@@ -140,7 +143,11 @@ func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, 
 	if err != nil {
 		return stored("create", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() {
+		if left := os.RemoveAll(dir); left != nil {
+			err = errors.Join(err, stored("remove what was half fetched", left))
+		}
+	}()
 	if err := fillNew(ctx, dir, s, wants, commit, history); err != nil {
 		return err
 	}

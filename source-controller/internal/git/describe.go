@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
@@ -32,6 +33,8 @@ func (s *Session) describe(ctx context.Context, err error) error {
 	switch {
 	case s.bounded.exceeded.Load():
 		return fmt.Errorf("%w: %s sends more than is taken", ErrTooLarge, s.host)
+	case s.bounded.refused.Load():
+		return fmt.Errorf("%w: %s does not give what it is asked for; it may have changed meanwhile", ErrRefused, s.host)
 	case errors.As(err, &local):
 		return stored("write what is fetched", err)
 	case errors.Is(err, ErrTooLarge), errors.Is(err, ErrCorrupt):
@@ -60,7 +63,8 @@ func (s *Session) authentication(err error) error {
 		return fmt.Errorf("%w: %s refuses these credentials (HTTP 403)", ErrAuthentication, s.host)
 	}
 	if s.credentials.nameOnly() {
-		return fmt.Errorf("%w: %s wants more than the user name in spec.url; set spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
+		return fmt.Errorf("%w: %s wants more than a user name; set username and password in the Secret of spec.secretRef (HTTP 401)",
+			ErrAuthentication, s.host)
 	}
 	if s.credentials.secret() {
 		return fmt.Errorf("%w: %s does not accept the credentials in spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
@@ -86,19 +90,21 @@ func (s *Session) network(err error) error {
 	case errors.As(err, &op) && s.credentials.proxy != nil && (op.Op == "proxyconnect" || op.Op == "socks connect"):
 		return s.proxy(op)
 	case errors.As(err, &dns):
-		return fmt.Errorf("cannot find the host %s: %s", s.host, dns.Err)
+		return fmt.Errorf("cannot find the host %s: %s", s.host, unresolved(dns))
 	case errors.As(err, &authority):
 		return fmt.Errorf("the certificate of %s is signed by an unknown authority; put the authority into ca.crt of spec.secretRef", s.host)
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return fmt.Errorf("the certificate of %s has expired, or is not valid yet", s.host)
 	case errors.As(err, &hostname), errors.As(err, &invalid):
 		return fmt.Errorf("the certificate of %s is not valid for it", s.host)
 	case errors.As(err, &record):
 		return fmt.Errorf("%s does not speak TLS on this port", s.host)
 	case errors.As(err, &op):
 		return fmt.Errorf("cannot reach %s: %s: %w", s.host, op.Op, op.Err)
+	case s.bounded.cut.Load(), ended(err):
+		return fmt.Errorf("%w: %s closed the connection halfway", ErrBroken, s.host)
 	case protocol(err):
 		return fmt.Errorf("%s does not answer as a git server does; check spec.url", s.host)
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("%w: %s closed the connection halfway", ErrBroken, s.host)
 	}
 	var request *url.Error
 	switch {
@@ -116,11 +122,20 @@ func (s *Session) proxy(err error) error {
 	var call *os.SyscallError
 	switch {
 	case errors.As(err, &dns):
-		return fmt.Errorf("cannot reach %s: cannot find the host of the proxy in spec.proxySecretRef: %s", s.host, dns.Err)
+		return fmt.Errorf("cannot reach %s: cannot find the host of the proxy in spec.proxySecretRef: %s", s.host, unresolved(dns))
 	case errors.As(err, &call):
 		return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef: %w", s.host, call.Err)
 	}
 	return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef refuses the connection, or the credentials", s.host)
+}
+
+// unresolved says why a name has no address. The resolver's own words may hold the port that it asked from, which is
+// another one each time.
+func unresolved(err *net.DNSError) string {
+	if err.IsNotFound {
+		return "no such host"
+	}
+	return "the name server does not answer"
 }
 
 // plain takes off the wrappers of go-git that do not unwrap.
@@ -138,6 +153,15 @@ func plain(err error) error {
 		}
 	}
 	return err
+}
+
+// ended reports whether the answer stops before its end.
+func ended(err error) bool {
+	var data *packp.ErrUnexpectedData
+	if errors.As(err, &data) && strings.HasSuffix(data.Msg, ": EOF") {
+		return true
+	}
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 func protocol(err error) bool {

@@ -28,6 +28,8 @@ var (
 	ErrTooLarge = errors.New("too large")
 	// ErrCorrupt: what is on disk is not a whole repository.
 	ErrCorrupt = errors.New("incomplete or damaged objects")
+	// ErrRefused: the server does not give what it was asked for.
+	ErrRefused = errors.New("refused")
 	// ErrBroken: what was sent is not whole.
 	ErrBroken = errors.New("broken answer")
 	// ErrStorage: the clone cannot be written.

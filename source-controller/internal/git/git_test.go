@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -73,6 +76,7 @@ func paths(t *testing.T, clone *git.Clone, commit string) string {
 }
 
 func TestFetchBringsIncrements(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a.yaml": "a: 1\n", "dir/big": strings.Repeat("0123456789", 10_000)})
@@ -117,6 +121,7 @@ func hasBig(t *testing.T, clone *git.Clone, commit string) bool {
 }
 
 func TestFetchByCommit(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason string
 		config string
@@ -141,7 +146,9 @@ func TestFetchByCommit(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			repo := gittest.New(t).Repo(t, "app")
+			t.Parallel()
+			server := gittest.New(t)
+			repo := server.Repo(t, "app")
 			repo.Configure("uploadpack.allowReachableSHA1InWant", tc.config)
 			old := repo.Commit("one", map[string]string{"a": "1"})
 			repo.Commit("two", map[string]string{"b": "2"})
@@ -154,14 +161,19 @@ func TestFetchByCommit(t *testing.T) {
 				t.Errorf("paths: got %q, want a (%s)", got, tc.reason)
 			}
 			ref.Commit = strings.Repeat("ab", 20)
+			server.Requests()
 			if _, err := poll(t, clone, repo.URL, &ref, git.Credentials{}); !errors.Is(err, git.ErrNoCommit) {
 				t.Errorf("a commit that is not there: %v", err)
+			}
+			if asked := server.Requests(); len(asked) != 2 {
+				t.Errorf("for a commit that is not there, it asked %v; the history does not come to an end everywhere", asked)
 			}
 		})
 	}
 }
 
 func TestSubjectIsShort(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	commit := repo.Commit("\xff subject "+strings.Repeat("x", 100_000), map[string]string{"a": "1"})
 	clone, _ := newClone(t)
@@ -175,6 +187,7 @@ func TestSubjectIsShort(t *testing.T) {
 }
 
 func TestFetchTags(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})
 	repo.Git("tag", "--annotate", "--message", "release", "v1.0.0")
@@ -192,6 +205,7 @@ func TestFetchTags(t *testing.T) {
 }
 
 func TestErrorsForUsers(t *testing.T) {
+	t.Parallel()
 	const secret = "s3cr3t-canary"
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
@@ -216,8 +230,12 @@ func TestErrorsForUsers(t *testing.T) {
 		"a web page":            {url: repo.URL, disturb: gittest.Status(http.StatusOK), text: "as a git server does"},
 		"nobody listens":        {url: "http://127.0.0.1:1/app.git", text: "connection refused"},
 		"no such host":          {url: "http://host.invalid/app.git", text: "cannot find the host host.invalid"},
-		"a pack that is cut":    {url: repo.URL, disturb: gittest.Truncate(60), want: git.ErrBroken, text: "halfway"},
+		"a pack that is cut":    {url: repo.URL, disturb: gittest.Truncate(http.MethodPost, 60), want: git.ErrBroken, text: "halfway"},
+		"references are cut":    {url: repo.URL, disturb: gittest.Truncate(http.MethodGet, 60), want: git.ErrBroken, text: "halfway"},
+		"references stop":       {url: repo.URL, disturb: stops, want: git.ErrBroken, text: "halfway"},
+		"a refused fetch":       {url: repo.URL, disturb: refuses, want: git.ErrRefused, text: "may have changed meanwhile"},
 		"redirect to elsewhere": {url: repo.URL, disturb: elsewhere, text: "redirect refused"},
+		"a page to log in":      {url: repo.URL, disturb: loginPage, text: "to a page that is no repository"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.Disturb(tc.disturb)
@@ -245,7 +263,32 @@ func elsewhere(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
 	return true
 }
 
+func loginPage(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	http.Redirect(w, r, "/login?text+of+the+server", http.StatusFound)
+	return true
+}
+
+// stops sends one reference, and ends as if that were all.
+func stops(w http.ResponseWriter, r *http.Request, git http.Handler) bool {
+	rec := httptest.NewRecorder()
+	git.ServeHTTP(rec, r)
+	all, more, _ := strings.Cut(rec.Body.String(), "refs/heads/main\n")
+	_, err := io.WriteString(w, all+"refs/heads/main\n")
+	return more != "" || err == nil
+}
+
+// refuses answers a fetch as git does when a branch has moved since it was listed.
+func refuses(w http.ResponseWriter, r *http.Request, _ http.Handler) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	const text = "ERR upload-pack: not our ref; text of the server"
+	_, err := fmt.Fprintf(w, "%04x%s", len(text)+4, text)
+	return err == nil
+}
+
 func TestHungServerEndsInTime(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	server.Disturb(gittest.Hang)
@@ -262,6 +305,7 @@ func TestHungServerEndsInTime(t *testing.T) {
 }
 
 func TestLimits(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": strings.Repeat("many different bytes 0123456789", 9)})
 	for name, limit := range map[string]func(*git.Limits){
@@ -272,6 +316,7 @@ func TestLimits(t *testing.T) {
 		"content":       func(l *git.Limits) { l.Content = 300 },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			limits := git.DefaultLimits()
 			limit(&limits)
 			s, err := git.NewClient(limits).Open(repo.URL, git.Credentials{})
@@ -293,6 +338,7 @@ func TestLimits(t *testing.T) {
 }
 
 func TestPrivateAuthority(t *testing.T) {
+	t.Parallel()
 	server, tls := gittest.NewTLS(t)
 	repo := server.Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
@@ -312,6 +358,7 @@ func TestPrivateAuthority(t *testing.T) {
 }
 
 func TestDamagedCloneIsFetchedAgain(t *testing.T) {
+	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
 	clone, dir := newClone(t)

@@ -14,6 +14,7 @@ import (
 )
 
 func TestProxyFailuresAreTheProxys(t *testing.T) {
+	t.Parallel()
 	_, tls := gittest.NewTLS(t)
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.Certificate().Raw})
 	for name, tc := range map[string]struct {
@@ -26,6 +27,7 @@ func TestProxyFailuresAreTheProxys(t *testing.T) {
 		"it says too much": {talkative(t), "refuses the connection"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			cred, err := git.ParseCredentials(map[string][]byte{"ca.crt": authority})
 			if err == nil {
 				cred, err = cred.WithProxy(proxyAt(tc.proxy))

@@ -23,6 +23,7 @@ func moved(to string) gittest.Disturbance {
 }
 
 func TestRedirects(t *testing.T) {
+	t.Parallel()
 	ref := &sourcev1.GitRepositoryRef{Branch: "main"}
 	secret, err := git.ParseCredentials(map[string][]byte{"username": []byte("ada"), "password": []byte("canary")})
 	if err != nil {
@@ -66,16 +67,38 @@ func TestRedirects(t *testing.T) {
 }
 
 func TestUserInTheAddress(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
-	server.Protect("canary", "")
-	for user, ok := range map[string]bool{"canary@": true, "other-canary@": false} {
-		clone, _ := newClone(t)
-		address := strings.Replace(repo.URL, "://", "://"+user, 1)
-		_, err := poll(t, clone, address, &sourcev1.GitRepositoryRef{Branch: "main"}, git.Credentials{})
-		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "canary") {
-			t.Errorf("as %s: %v", user, err)
-		}
+	for name, tc := range map[string]struct {
+		user, password string
+		address        string
+		secret         map[string][]byte
+		text           string
+	}{
+		"a token":              {"canary", "", "canary@", nil, ""},
+		"another token":        {"canary", "", "other-canary@", nil, "wants more than a user name"},
+		"a token in a Secret":  {"canary", "", "", map[string][]byte{"username": []byte("canary")}, ""},
+		"password in a Secret": {"ada", "canary", "ada@", map[string][]byte{"password": []byte("canary")}, ""},
+		"Secret over address":  {"ada", "canary", "bob@", map[string][]byte{"username": []byte("ada"), "password": []byte("canary")}, ""},
+		"a password alone":     {"ada", "canary", "", map[string][]byte{"password": []byte("canary")}, "no username"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Protect(tc.user, tc.password)
+			var cred git.Credentials
+			if tc.secret != nil {
+				var err error
+				if cred, err = git.ParseCredentials(tc.secret); err != nil {
+					t.Fatal(err)
+				}
+			}
+			clone, _ := newClone(t)
+			address := strings.Replace(repo.URL, "://", "://"+tc.address, 1)
+			_, err := poll(t, clone, address, &sourcev1.GitRepositoryRef{Branch: "main"}, cred)
+			if (err == nil) != (tc.text == "") || err != nil && (!strings.Contains(err.Error(), tc.text) || strings.Contains(err.Error(), "canary")) {
+				t.Errorf("got %v, want %q", err, tc.text)
+			}
+		})
 	}
 }

@@ -38,6 +38,9 @@ func (c *Client) Open(address string, cred Credentials) (*Session, error) {
 	}
 	// A user name in the address may be a token: it goes where credentials go, and no further.
 	cred = cred.orUser(endpoint.User)
+	if cred.username == "" && cred.password != "" && cred.bearer == "" {
+		return nil, fmt.Errorf("%w: the Secret of spec.secretRef has a password and no username; add it", ErrAuthentication)
+	}
 	endpoint.User, endpoint.Password = "", ""
 	client, bounded, done := c.httpClient(cred)
 	var auth transport.AuthMethod
@@ -93,8 +96,7 @@ func (s *Session) wants(t plan.Target) []plumbing.Hash {
 		return []plumbing.Hash{plumbing.NewHash(t.Object)}
 	}
 	commit := plumbing.NewHash(t.Commit)
-	caps := s.advertised.Capabilities
-	if caps.Supports(capability.AllowReachableSHA1InWant) || caps.Supports(capability.AllowTipSHA1InWant) {
+	if s.givesAnyCommit() || s.advertised.Capabilities.Supports(capability.AllowTipSHA1InWant) {
 		return []plumbing.Hash{commit}
 	}
 	for _, hash := range s.advertised.References {
@@ -103,6 +105,11 @@ func (s *Session) wants(t plan.Target) []plumbing.Hash {
 		}
 	}
 	return nil
+}
+
+// givesAnyCommit is set when the server gives away every commit that is in the history of something it advertises.
+func (s *Session) givesAnyCommit() bool {
+	return s.advertised.Capabilities.Supports(capability.AllowReachableSHA1InWant)
 }
 
 // everything is what to ask for to find a commit anywhere in a target's branch, or anywhere if it has none.

@@ -38,6 +38,7 @@ func attempt(t *testing.T, clone *git.Clone, url string, within time.Duration, l
 }
 
 func TestSlowServersEndInTime(t *testing.T) {
+	t.Parallel()
 	for name, disturb := range map[string]gittest.Disturbance{
 		"nothing at all":              gittest.Hang,
 		"hangs after the header":      gittest.HangAfter(0),
@@ -46,6 +47,7 @@ func TestSlowServersEndInTime(t *testing.T) {
 		"a byte of the pack a time":   gittest.Drip(http.MethodPost, 50*time.Millisecond),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := gittest.New(t)
 			repo := server.Repo(t, "app")
 			commit := repo.Commit("one", map[string]string{"a": "1"})
@@ -66,6 +68,7 @@ func TestSlowServersEndInTime(t *testing.T) {
 }
 
 func TestEndlessAnswersAreCut(t *testing.T) {
+	t.Parallel()
 	limits := git.DefaultLimits()
 	limits.Advertisement, limits.Pack = 1<<20, 1<<20
 	for name, disturb := range map[string]gittest.Disturbance{
@@ -75,6 +78,7 @@ func TestEndlessAnswersAreCut(t *testing.T) {
 		"data":     gittest.Endless(http.MethodPost, "application/x-git-upload-pack-result", "\x01"+strings.Repeat("x", 900)),
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			server := gittest.New(t)
 			repo := server.Repo(t, "app")
 			repo.Commit("one", map[string]string{"a": "1"})
@@ -117,6 +121,7 @@ func TestFullDiskIsSaidInTheSameWords(t *testing.T) {
 }
 
 func TestRepositoryThatIsMadeAnew(t *testing.T) {
+	t.Parallel()
 	server := gittest.New(t)
 	repo := server.Repo(t, "app")
 	clone, _ := newClone(t)

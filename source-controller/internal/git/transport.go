@@ -69,6 +69,8 @@ func redirectPolicy(secret bool) func(*http.Request, []*http.Request) error {
 			return &redirectError{fmt.Sprintf("more than %d in a row", maxRedirects)}
 		case first.Scheme == "https" && req.URL.Scheme != "https":
 			return &redirectError{"from https to " + req.URL.Scheme}
+		case !strings.HasSuffix(req.URL.Path, "/info/refs"):
+			return &redirectError{"to a page that is no repository, such as one to log in; check spec.url and spec.secretRef"}
 		case secret && !strings.EqualFold(first.Host, req.URL.Host):
 			return &redirectError{fmt.Sprintf(
 				"to the host %q, which would see the credentials; set spec.url to where the repository is now", req.URL.Host)}
@@ -77,16 +79,19 @@ func redirectPolicy(secret bool) func(*http.Request, []*http.Request) error {
 	}
 }
 
-// limited bounds the bodies of responses.
+// limited bounds the bodies of responses, and notes what go-git does not pass on.
 type limited struct {
 	next   http.RoundTripper
 	limits Limits
-	// exceeded is set once a body was cut: go-git does not always pass the error on.
-	exceeded atomic.Bool
+	// exceeded is set once there was more than is taken. Of the last request, cut is set when the answer stopped before its
+	// end, and refused when it was an error of git's.
+	exceeded, cut, refused atomic.Bool
 }
 
 // RoundTrip implements http.RoundTripper.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	l.cut.Store(false)
+	l.refused.Store(false)
 	res, err := l.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -96,11 +101,11 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 		res.Body = readCloser{io.LimitReader(res.Body, maxErrorBody), res.Body}
 		return res, nil
 	}
-	limit := l.limits.Advertisement
+	body := &capped{r: res.Body, left: l.limits.Advertisement, seen: l}
 	if req.Method == http.MethodPost {
-		limit = l.limits.Pack
+		body.left, body.start = l.limits.Pack, make([]byte, 0, len(errorLine))
 	}
-	res.Body = readCloser{&capped{r: res.Body, left: limit, exceeded: &l.exceeded}, res.Body}
+	res.Body = readCloser{body, res.Body}
 	return res, nil
 }
 
@@ -109,20 +114,34 @@ type readCloser struct {
 	io.Closer
 }
 
+// errorLine is how git's refusals start: a length of four digits, which is of no interest, and a word.
+const errorLine = "....ERR "
+
 // capped fails, rather than ends, when there is more than allowed.
 type capped struct {
-	r        io.Reader
-	left     int64
-	exceeded *atomic.Bool
+	r    io.Reader
+	left int64
+	// start is the first bytes of a fetch; without room when nobody wants to know.
+	start []byte
+	seen  *limited
 }
 
 func (c *capped) Read(p []byte) (int, error) {
 	if c.left <= 0 {
-		c.exceeded.Store(true)
+		c.seen.exceeded.Store(true)
 		return 0, ErrTooLarge
 	}
 	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
+	if room := cap(c.start) - len(c.start); room > 0 {
+		c.start = append(c.start, p[:min(n, room)]...)
+		if len(c.start) == len(errorLine) && string(c.start[4:]) == errorLine[4:] {
+			c.seen.refused.Store(true)
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		c.seen.cut.Store(true)
+	}
 	return n, err
 }
 

@@ -124,10 +124,10 @@ func Status(code int) Disturbance {
 	}
 }
 
-// Truncate cuts packs off after a number of bytes.
-func Truncate(limit int) Disturbance {
+// Truncate cuts the answers to requests with a method off after a number of bytes.
+func Truncate(method string, limit int) Disturbance {
 	return func(w http.ResponseWriter, r *http.Request, git http.Handler) bool {
-		if r.Method != http.MethodPost {
+		if r.Method != method {
 			return false
 		}
 		rec := httptest.NewRecorder()

@@ -161,6 +161,11 @@ func TestIgnore(t *testing.T) {
 			tree:   files{"a.txt": "1", "d/a.txt": "1", "d/e/a.txt": "1", "d/b": "1", "d/.sourceignore": "# no text\n\n*.txt"},
 			want:   "a.txt d/ d/.sourceignore d/b d/e/",
 		},
+		"nested": {
+			reason: "the file of a folder wins over that of its parent, also if git has it first",
+			tree:   files{".config/.sourceignore": "!b.txt", ".config/b.txt": "1", ".sourceignore": "*.txt", "a.txt": "1"},
+			want:   ".config/ .config/.sourceignore .config/b.txt .sourceignore",
+		},
 		"spec": {
 			reason: "spec.ignore comes last",
 			tree:   files{"a.txt": "1", "b.txt": "1", "c": "1", ".sourceignore": "*.txt"},

@@ -25,8 +25,8 @@ type rules struct {
 }
 
 // readTree walks the tree, checks its paths and size, and reads its .sourceignore files; it opens no other. As soon as
-// there is any pattern of the user's own, of the defaults only those for version control stay; spec.ignore comes last and
-// wins.
+// there is any pattern of the user's own, of the defaults only those for version control stay. What comes later wins: the
+// file of a folder over that of the folder it is in, and spec.ignore over all.
 func readTree(ctx context.Context, tree Tree, o Options) ([]Entry, rules, error) {
 	c := collector{limits: o.Limits, sparse: cleanSparse(o.Sparse), folders: map[string]bool{}}
 	if err := tree.Walk(ctx, c.visit); err != nil {
@@ -38,14 +38,17 @@ func readTree(ctx context.Context, tree Tree, o Options) ([]Entry, rules, error)
 		}
 	}
 	if o.Ignore != nil {
-		if err := c.read(strings.NewReader(*o.Ignore), nil); err != nil {
+		if err := c.read(strings.NewReader(*o.Ignore), nil, maxDepth); err != nil {
 			return nil, rules{}, fmt.Errorf("read spec.ignore: %w", err)
 		}
 	}
-	if len(c.patterns) == 0 {
+	if c.count == 0 {
 		return c.entries, rules{matcher: sourceignore.NewDefaultMatcher(nil, nil), sparse: c.sparse}, nil
 	}
-	patterns := append(sourceignore.VCSPatterns(nil), c.patterns...)
+	patterns := sourceignore.VCSPatterns(nil)
+	for _, atDepth := range c.patterns {
+		patterns = append(patterns, atDepth...)
+	}
 	return c.entries, rules{matcher: sourceignore.NewMatcher(patterns), sparse: c.sparse}, nil
 }
 
@@ -58,9 +61,12 @@ func (r rules) excluded(p string, dir bool) bool {
 
 // collector takes in a tree.
 type collector struct {
-	limits   Limits
-	entries  []Entry
-	patterns []gitignore.Pattern
+	limits  Limits
+	entries []Entry
+	// patterns are those of folders by how deep they are, and then those of spec.ignore; count is how many they are. In a
+	// walk some folders come before their parent's file.
+	patterns [maxDepth + 1][]gitignore.Pattern
+	count    int
 	sparse   []string
 	folders  map[string]bool
 }
@@ -104,24 +110,24 @@ func (c *collector) readFile(e Entry) (err error) {
 	if dir := path.Dir(e.Path); dir != "." {
 		domain = strings.Split(dir, "/")
 	}
-	if err := c.read(io.LimitReader(content, maxIgnoreFile), domain); err != nil {
+	if err := c.read(io.LimitReader(content, maxIgnoreFile), domain, len(domain)); err != nil {
 		return fmt.Errorf("read %s: %w", shown(e.Path), err)
 	}
 	return nil
 }
 
-// read adds the patterns of one file, which hold below the folder that domain names.
-func (c *collector) read(r io.Reader, domain []string) error {
+// read adds the patterns of one file, which hold below the folder that domain names, to those of a depth.
+func (c *collector) read(r io.Reader, domain []string, depth int) error {
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
 		line := lines.Text()
 		if strings.HasPrefix(line, "#") || strings.TrimSpace(line) == "" {
 			continue
 		}
-		if len(c.patterns) >= maxPatterns {
+		if c.count++; c.count > maxPatterns {
 			return fmt.Errorf("%w: more than %d ignore patterns", ErrTooLarge, maxPatterns)
 		}
-		c.patterns = append(c.patterns, gitignore.ParsePattern(line, domain))
+		c.patterns[depth] = append(c.patterns[depth], gitignore.ParsePattern(line, domain))
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("a line is too long: %w", err)

@@ -29,6 +29,16 @@ type Outcome struct {
 	Now time.Time
 }
 
+// Stamp gives a new artifact its time, that of the conditions which say so: an artifact that is older than the Ready condition
+// is one that an object recovered with.
+func (o Outcome) Stamp(a *meta.Artifact) {
+	if a.LastUpdateTime.IsZero() {
+		a.LastUpdateTime = o.time()
+	}
+}
+
+func (o Outcome) time() metav1.Time { return metav1.NewTime(o.Now.UTC().Truncate(time.Second)) }
+
 // Conditions returns the conditions that an object with the given ones shows after an attempt. It changes none of the
 // given ones. Reconciling, Stalled and the conditions that tell of something abnormal are there only while they are
 // true; each condition carries the generation it is about.
@@ -46,6 +56,9 @@ func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
 	}
 	c.artifact()
 	if o.Problem == nil {
+		// What Flux said about an artifact of its own does not hold for this one: no signature is verified.
+		c.remove(sourcev1.SourceVerifiedCondition)
+		c.remove(sourcev1.IncludeUnavailableCondition)
 		c.remove(meta.ReconcilingCondition)
 		c.remove(meta.StalledCondition)
 		c.set(meta.ReadyCondition, metav1.ConditionTrue, o.Reason, o.Message)
@@ -108,7 +121,7 @@ func (c *conditions) set(kind string, status metav1.ConditionStatus, reason, mes
 	apimeta.SetStatusCondition(&c.list, metav1.Condition{
 		Type: kind, Status: status, Reason: reason, Message: event.Shorten(message, maxMessage),
 		ObservedGeneration: c.o.Generation,
-		LastTransitionTime: metav1.NewTime(c.o.Now.UTC().Truncate(time.Second)),
+		LastTransitionTime: c.o.time(),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
@@ -81,6 +82,19 @@ func TestConditions(t *testing.T) {
 				t.Errorf("observedGeneration %d, want %d", o, tc.observed)
 			}
 		})
+	}
+}
+
+func TestNothingOfFluxsVerificationStays(t *testing.T) {
+	left := []metav1.Condition{
+		{Type: sourcev1.SourceVerifiedCondition, Status: metav1.ConditionTrue, Reason: "Succeeded"},
+		{Type: sourcev1.IncludeUnavailableCondition, Status: metav1.ConditionTrue, Reason: "NotFound"},
+	}
+	success := plan.Outcome{Generation: 1, Reason: "Succeeded", Message: "stored", Artifact: &meta.Artifact{}, Stored: true}
+	for _, c := range plan.Conditions(left, success) {
+		if c.Type == sourcev1.SourceVerifiedCondition || c.Type == sourcev1.IncludeUnavailableCondition {
+			t.Errorf("%s is still there, and nothing was verified or included", c.Type)
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 )
@@ -31,6 +32,10 @@ func TestDecide(t *testing.T) {
 		"ignore set":         {"other content", func(o *plan.Observed) { o.Spec.Ignore = &one }, plan.Build},
 		"ignore changed":     {"other content", func(o *plan.Observed) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &two }, plan.Build},
 		"sparse set":         {"other content", func(o *plan.Observed) { o.Spec.SparseCheckout = []string{"a"} }, plan.Build},
+		"had submodules":     {"Flux packed more", func(o *plan.Observed) { o.Status.ObservedRecurseSubmodules = true }, plan.Build},
+		"had includes": {"Flux packed more", func(o *plan.Observed) {
+			o.Status.ObservedInclude = []sourcev1.GitRepositoryInclude{{}}
+		}, plan.Build},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := stored
@@ -45,7 +50,10 @@ func TestDecide(t *testing.T) {
 func TestDecideChart(t *testing.T) {
 	stored := plan.ChartObserved{
 		Stored: true, Generation: 2, SourceRevision: "a",
-		Status: sourcev1.HelmChartStatus{ObservedGeneration: 2, ObservedSourceArtifactRevision: "a", Artifact: &meta.Artifact{}},
+		Status: sourcev1.HelmChartStatus{
+			ObservedGeneration: 2, ObservedSourceArtifactRevision: "a", Artifact: &meta.Artifact{},
+			Conditions: []metav1.Condition{{Type: sourcev1.ArtifactInStorageCondition, ObservedGeneration: 2}},
+		},
 	}
 	for name, tc := range map[string]struct {
 		change  func(*plan.ChartObserved)
@@ -57,6 +65,7 @@ func TestDecideChart(t *testing.T) {
 		"problem":       {func(o *plan.ChartObserved) { o.Problem = &plan.Problem{} }, plan.Fail, false},
 		"source moved":  {func(o *plan.ChartObserved) { o.SourceRevision = "b" }, plan.Build, false},
 		"spec changed":  {func(o *plan.ChartObserved) { o.Generation = 3 }, plan.Build, true},
+		"was stalled":   {func(o *plan.ChartObserved) { o.Generation, o.Status.ObservedGeneration = 3, 3 }, plan.Build, true},
 		"file lost":     {func(o *plan.ChartObserved) { o.Stored = false }, plan.Build, true},
 		"never started": {func(o *plan.ChartObserved) { o.Status = sourcev1.HelmChartStatus{} }, plan.Build, true},
 	} {

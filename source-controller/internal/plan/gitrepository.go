@@ -51,9 +51,11 @@ func Decide(o Observed) Step {
 	return Keep
 }
 
-// SameContent reports whether the stored artifact was made with the rules that the object has now for what goes in.
+// SameContent reports whether the stored artifact was made with the rules that the object has now for what goes in. One
+// that Flux made may hold more than is served here.
 func SameContent(spec sourcev1.GitRepositorySpec, status sourcev1.GitRepositoryStatus) bool {
-	return equal(spec.Ignore, status.ObservedIgnore) && slices.Equal(spec.SparseCheckout, status.ObservedSparseCheckout)
+	return equal(spec.Ignore, status.ObservedIgnore) && slices.Equal(spec.SparseCheckout, status.ObservedSparseCheckout) &&
+		!status.ObservedRecurseSubmodules && len(status.ObservedInclude) == 0
 }
 
 func equal(a, b *string) bool {

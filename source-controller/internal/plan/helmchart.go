@@ -6,6 +6,7 @@ import (
 
 	"github.com/Masterminds/semver/v3"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 )
 
 // Reasons of HelmChart conditions that Flux's API has no constant for.
@@ -76,9 +77,11 @@ func DecideChart(o ChartObserved) Step {
 	return Keep
 }
 
-// RebuildChart reports whether the chart must be packaged even if its version did not change.
+// RebuildChart reports whether the chart must be packaged even if its version did not change: it is not stored, or was made
+// for another spec. The status' observed generation does not tell, since it moves when an object stalls, too.
 func RebuildChart(o ChartObserved) bool {
-	return !o.Stored || o.Status.Artifact == nil || o.Generation != o.Status.ObservedGeneration
+	made := apimeta.FindStatusCondition(o.Status.Conditions, sourcev1.ArtifactInStorageCondition)
+	return !o.Stored || o.Status.Artifact == nil || made == nil || made.ObservedGeneration != o.Generation
 }
 
 // ChartVersion is the version that a chart is packaged with, as Flux writes it: the version in Chart.yaml, with the

@@ -51,8 +51,8 @@ func Pinned(ref *sourcev1.GitRepositoryRef) (t Target, ok bool) {
 	return t, true
 }
 
-// Resolve finds what a reference asks for, with Flux's precedence: commit, name, semver, tag, branch, and the branch
-// master when nothing is set.
+// Resolve finds what a reference asks for, with Flux's precedence: commit, name, tag, semver, branch, and the branch
+// master when nothing is set. (Flux documents semver before tag, and does it like this.)
 func Resolve(ref *sourcev1.GitRepositoryRef, adv Advertised) (Target, *Problem) {
 	if ref == nil {
 		ref = &sourcev1.GitRepositoryRef{}
@@ -66,10 +66,10 @@ func Resolve(ref *sourcev1.GitRepositoryRef, adv Advertised) (Target, *Problem) 
 	switch {
 	case ref.Name != "":
 		return adv.target(ref.Name, ref.Name)
-	case ref.SemVer != "":
-		return adv.newest(ref.SemVer)
 	case ref.Tag != "":
 		return adv.target(tags+ref.Tag, "")
+	case ref.SemVer != "":
+		return adv.newest(ref.SemVer)
 	case ref.Branch != "":
 		return adv.target(heads+ref.Branch, "")
 	}

@@ -46,10 +46,15 @@ func TestResolve(t *testing.T) {
 			ref:    &sourcev1.GitRepositoryRef{Tag: "v1.0.0", Branch: "main"},
 			want:   "v1.0.0@sha1:" + hash("b"), object: hash("3"),
 		},
-		"range over tag": {
-			reason: "a range wins over a tag; equal versions are told apart by name",
-			ref:    &sourcev1.GitRepositoryRef{SemVer: ">=1.0.0", Tag: "v1.0.0"},
+		"range": {
+			reason: "the newest; equal versions are told apart by name",
+			ref:    &sourcev1.GitRepositoryRef{SemVer: ">=1.0.0", Branch: "main"},
 			want:   "v1.2.0@sha1:" + hash("4"), object: hash("4"),
+		},
+		"tag over range": {
+			reason: "as Flux does; its documentation says the opposite",
+			ref:    &sourcev1.GitRepositoryRef{SemVer: ">=1.0.0", Tag: "v1.0.0"},
+			want:   "v1.0.0@sha1:" + hash("b"), object: hash("3"),
 		},
 		"range with prereleases": {
 			reason: "a prerelease counts only if the range mentions one",

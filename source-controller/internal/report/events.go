@@ -21,13 +21,20 @@ type Change struct {
 	Message string
 }
 
-// Tell says what changed between two states of an object, in the cluster and on the bus; nothing if nothing did.
+// Tell says what changed between two states of an object, in the cluster and on the bus; nothing if nothing did. Of a new
+// revision with the content of the last only the bus is told, where commit statuses are made of it.
 func (r *Reporter) Tell(before, after Object, change Change) {
-	if !changed(before, after) {
+	news := changed(before, after)
+	if !news && !moved(before, after) {
 		return
 	}
 	id, ev, ok := r.event(after, change)
 	if !ok {
+		return
+	}
+	if !news {
+		ev.Metadata[sourcev1.GroupVersion.Group+"/"+eventv1.MetaCommitStatusKey] = eventv1.MetaCommitStatusUpdateValue
+		r.announce(id, ev)
 		return
 	}
 	kind := corev1.EventTypeNormal
@@ -63,6 +70,12 @@ func changed(before, after Object) bool {
 		return was.Reason != is.Reason || was.Message != is.Message
 	}
 	return digest(before) != digest(after)
+}
+
+// moved reports whether what is ready has another revision.
+func moved(before, after Object) bool {
+	was, is := before.GetArtifact(), after.GetArtifact()
+	return was != nil && is != nil && was.Revision != is.Revision && apimeta.IsStatusConditionTrue(after.GetConditions(), meta.ReadyCondition)
 }
 
 // event is what there is to say about an object's state: the failure, the new artifact, or the recovery if the artifact

@@ -87,6 +87,29 @@ func TestTell(t *testing.T) {
 	}
 }
 
+// TestSameContentOfAnotherRevision holds that commit statuses move with it, that nobody else is told, and that a restart
+// says nothing that was not said.
+func TestSameContentOfAnotherRevision(t *testing.T) {
+	before, after := state(metav1.ConditionTrue, "stored 1", 10, "a", 10), state(metav1.ConditionTrue, "stored 2", 10, "a", 20)
+	after.Status.Artifact.Revision = "main@sha1:2"
+	recorder, bus := record.NewFakeRecorder(10), &calls{}
+	r := &report.Reporter{Events: recorder, Bus: bus}
+	change := report.Change{Reason: "NewArtifact"}
+	r.Tell(before, after, change)
+	if len(recorder.Events) > 0 || len(bus.events) != 1 {
+		t.Fatalf("%d events in the cluster, want none; %d on the bus, want 1", len(recorder.Events), len(bus.events))
+	}
+	metadata := bus.events[0].Metadata
+	if metadata["source.toolkit.fluxcd.io/commit_status"] != "update" || metadata["source.toolkit.fluxcd.io/revision"] != "main@sha1:2" {
+		t.Errorf("metadata: %v", metadata)
+	}
+	r.Tell(after, after, change)
+	r.Reannounce(after, change)
+	if len(bus.ids) != 2 || bus.ids[0] != bus.ids[1] {
+		t.Errorf("announced again, it is another event: %v", bus.ids)
+	}
+}
+
 func TestIDsDiffer(t *testing.T) {
 	bus := &calls{}
 	r := &report.Reporter{Bus: bus}

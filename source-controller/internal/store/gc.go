@@ -6,9 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"strings"
 	"time"
+
+	"github.com/fluxcd/pkg/apis/meta"
 )
 
 // maxListed bounds how many files of one folder are looked at; what is beyond goes next time.
@@ -16,16 +19,21 @@ const maxListed = 1000
 
 // Collect removes what is superseded in the folder of one object: files older than the TTL, and of the rest the oldest
 // until no more than the allowed number stay. The current file always stays, and [Latest] points to it, even if a process
-// was killed after it had stored another one that the status never came to advertise. It returns how many went.
-func (s *Store) Collect(current string) (int, error) {
+// was killed after it had stored another one that the status never came to advertise. So does what the status advertises,
+// nil for nothing: it may take a while until it can be written. It returns how many went.
+func (s *Store) Collect(current string, advertised *meta.Artifact) (int, error) {
 	folder := path.Dir(current)
 	if err := s.relink(folder, path.Base(current)); err != nil {
 		return 0, err
 	}
-	old, err := s.superseded(folder, path.Base(current))
+	old, err := s.records(folder)
 	if err != nil {
 		return 0, err
 	}
+	old = slices.DeleteFunc(old, func(r record) bool {
+		file := path.Join(folder, r.name)
+		return file == current || advertised != nil && file == advertised.Path
+	})
 	names := garbage(old, s.options.Clock().Add(-s.options.TTL), s.options.Records-1)
 	for i, name := range names {
 		if err := s.remove(path.Join(folder, name)); err != nil {
@@ -46,7 +54,7 @@ func (s *Store) relink(folder, name string) error {
 	return s.link(folder, name)
 }
 
-// record is one superseded file.
+// record is one file.
 type record struct {
 	name    string
 	retired time.Time
@@ -69,7 +77,8 @@ func garbage(records []record, deadline time.Time, keep int) []string {
 	return names
 }
 
-func (s *Store) superseded(folder, current string) ([]record, error) {
+// records are the files of a folder.
+func (s *Store) records(folder string) ([]record, error) {
 	d, err := s.root.Open(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -84,7 +93,7 @@ func (s *Store) superseded(folder, current string) ([]record, error) {
 	}
 	var records []record
 	for _, e := range entries {
-		if e.Name() == current || e.Name() == Latest || strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
+		if e.Name() == Latest || strings.HasPrefix(e.Name(), ".") || !e.Type().IsRegular() {
 			continue
 		}
 		info, err := e.Info()

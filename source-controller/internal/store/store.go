@@ -19,6 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sluice-gitops/sluice/api/fileserver"
 )
 
 const (
@@ -80,13 +82,7 @@ func Path(kind, namespace, name, file string) string {
 }
 
 // URL is where a file is downloaded.
-func (s *Store) URL(file string) string {
-	address := s.options.Address
-	if !strings.HasPrefix(address, "http://") && !strings.HasPrefix(address, "https://") {
-		address = "http://" + address
-	}
-	return strings.TrimRight(address, "/") + "/" + file
-}
+func (s *Store) URL(file string) string { return fileserver.URL(s.options.Address, file) }
 
 // Written is what a file turned out to be.
 type Written struct {
@@ -109,11 +105,11 @@ func (s *Store) Write(ctx context.Context, file string, fill func(io.Writer) err
 		err = ctx.Err()
 	}
 	if err != nil {
-		return Written{}, errors.Join(err, s.remove(temp))
+		return Written{}, errors.Join(err, s.removeTemp(temp))
 	}
 	s.retire(folder, path.Base(file))
 	if err := s.root.Rename(temp, file); err != nil {
-		return Written{}, errors.Join(fmt.Errorf("store %s: %w", file, cause(err)), s.remove(temp))
+		return Written{}, errors.Join(fmt.Errorf("store %s: %w", file, cause(err)), s.removeTemp(temp))
 	}
 	if err := s.link(folder, path.Base(file)); err != nil {
 		return Written{}, err
@@ -157,7 +153,7 @@ func (s *Store) link(folder, name string) error {
 		return fmt.Errorf("link %s: %w", Latest, cause(err))
 	}
 	if err := s.root.Rename(temp, path.Join(folder, Latest)); err != nil {
-		return errors.Join(fmt.Errorf("link %s: %w", Latest, cause(err)), s.remove(temp))
+		return errors.Join(fmt.Errorf("link %s: %w", Latest, cause(err)), s.removeTemp(temp))
 	}
 	return nil
 }
@@ -247,7 +243,15 @@ func (s *Store) Scratch() (folder *os.Root, dir string, done func() error, err e
 
 func (s *Store) remove(file string) error {
 	if err := s.root.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove %s: %w", file, err)
+		return fmt.Errorf("remove %s: %w", file, cause(err))
+	}
+	return nil
+}
+
+// removeTemp removes a temporary file, without a word about its name.
+func (s *Store) removeTemp(temp string) error {
+	if err := s.root.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove temporary file: %w", cause(err))
 	}
 	return nil
 }

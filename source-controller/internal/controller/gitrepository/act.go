@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
@@ -37,25 +35,27 @@ func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *ob
 		step: plan.Decide(o.Observed), problem: o.Problem,
 		artifact: obj.Status.Artifact, stored: o.Stored, upstream: o.Target.Revision,
 	}
-	switch out.step {
-	case plan.Rest:
+	if out.step != plan.Build {
 		return out
-	case plan.Fail:
-		out.stored = out.stored || r.restore(ctx, obj)
-	case plan.Build:
-		artifact, subject, problem := r.build(ctx, obj, o)
-		out.problem = problem
-		if problem == nil {
-			out.artifact, out.subject, out.stored = artifact, subject, true
-		}
-	case plan.Keep:
 	}
-	if out.artifact != nil {
-		if _, err := r.Store.Collect(out.artifact.Path); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "superseded artifacts stay for now")
-		}
+	artifact, subject, problem := r.build(ctx, obj, o)
+	out.problem = problem
+	if problem == nil {
+		out.artifact, out.subject, out.stored = artifact, subject, true
 	}
 	return out
+}
+
+// tidy leaves the storage as the outcome of an attempt wants it: with the artifact that is advertised, and without those
+// that are superseded. The one that was advertised until now stays until another one is.
+func (r *Reconciler) tidy(ctx context.Context, obj *sourcev1.GitRepository, out *outcome) {
+	if out.step == plan.Rest || out.artifact == nil {
+		return
+	}
+	out.stored = out.stored || r.restore(ctx, obj)
+	if _, err := r.Store.Collect(out.artifact.Path, obj.Status.Artifact); err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "superseded artifacts stay for now")
+	}
 }
 
 // build fetches the commit and stores its tree. A clone that turns out to be damaged is fetched again, once.
@@ -86,9 +86,6 @@ func (r *Reconciler) build(ctx context.Context, obj *sourcev1.GitRepository, o *
 // be used.
 func (r *Reconciler) restore(ctx context.Context, obj *sourcev1.GitRepository) bool {
 	artifact := obj.Status.Artifact
-	if artifact == nil {
-		return false
-	}
 	clone, err := r.Clones.Clone(string(obj.UID), obj.Spec.URL)
 	if err != nil {
 		return false
@@ -103,7 +100,8 @@ func (r *Reconciler) restore(ctx context.Context, obj *sourcev1.GitRepository) b
 	return err == nil && again.Digest == artifact.Digest
 }
 
-// store packs a commit into the storage. What turns out to be what was advertised already is not advertised anew.
+// store packs a commit into the storage. What turns out to be what was advertised already is not advertised anew; anything
+// else has no time yet.
 func (r *Reconciler) store(
 	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, target plan.Target, ignore *string, sparse []string,
 ) (artifact *meta.Artifact, subject string, err error) {
@@ -119,8 +117,7 @@ func (r *Reconciler) store(
 		return nil, "", fmt.Errorf("store artifact: %w", err)
 	}
 	artifact = &meta.Artifact{
-		Path: file, URL: r.Store.URL(file), Revision: target.Revision, Digest: written.Digest, Size: &written.Size,
-		LastUpdateTime: metav1.NewTime(r.Clock().UTC().Truncate(time.Second)),
+		Path: file, Revision: target.Revision, Digest: written.Digest, Size: &written.Size,
 	}
 	if old := obj.Status.Artifact; old.HasRevision(artifact.Revision) && old.HasDigest(artifact.Digest) && old.Path == file {
 		artifact.LastUpdateTime = old.LastUpdateTime
@@ -133,7 +130,7 @@ func storeProblem(revision string, err error) *plan.Problem {
 		return plan.StorageProblem(sourcev1.ArchiveOperationFailedReason,
 			"%s could not be packed within spec.timeout; raise it", revision)
 	}
-	if errors.Is(err, git.ErrNoCommit) || errors.Is(err, git.ErrCorrupt) {
+	if errors.Is(err, git.ErrNoCommit) || errors.Is(err, git.ErrCorrupt) || errors.Is(err, pack.ErrNoFolder) {
 		return plan.FetchProblem(sourcev1.GitOperationFailedReason, "%s: %v", revision, err)
 	}
 	return plan.StorageProblem(sourcev1.ArchiveOperationFailedReason, "%s: %v", revision, err)

@@ -13,6 +13,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
 // observed is what an attempt knows before it decides.
@@ -41,7 +42,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) *
 		return o
 	}
 	if target, ok := plan.Pinned(obj.Spec.Reference); ok && o.Stored && obj.Generation == obj.Status.ObservedGeneration &&
-		obj.Status.Artifact.Revision == target.Revision {
+		obj.Status.Artifact.Revision == target.Revision && plan.SameContent(obj.Spec, obj.Status) {
 		// A commit never changes: what is stored is what is asked for.
 		o.Target = target
 		return o
@@ -108,7 +109,7 @@ func (r *Reconciler) secret(ctx context.Context, namespace, name, field string) 
 			"source-controller may not read Secret %s/%s of %s; grant it the right to", namespace, name, field)
 	case err != nil:
 		return nil, plan.FetchProblem(sourcev1.AuthenticationFailedReason,
-			"Secret %s/%s of %s cannot be read: %s", namespace, name, field, apierrors.ReasonForError(err))
+			"Secret %s/%s of %s cannot be read: %s", namespace, name, field, report.Unreadable(err))
 	}
 	return secret.Data, nil
 }

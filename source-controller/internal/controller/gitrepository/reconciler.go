@@ -61,9 +61,14 @@ func (r *Reconciler) attempt(ctx context.Context, obj *sourcev1.GitRepository) o
 	if t := obj.Spec.Timeout; t != nil && t.Duration > 0 {
 		timeout = t.Duration
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	asking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	seen := r.observe(ctx, obj)
+	seen := r.observe(asking, obj)
 	defer seen.close()
-	return r.act(ctx, obj, seen)
+	out := r.act(asking, obj, seen)
+	// Upstream may have taken all the time there was.
+	tidying, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	r.tidy(tidying, obj, &out)
+	return out
 }

@@ -36,9 +36,16 @@ func (r *Reconciler) status(obj *sourcev1.GitRepository, out outcome) {
 	}
 	if out.problem == nil {
 		o.Message = fmt.Sprintf("stored artifact for revision '%s'", out.artifact.Revision)
-		obj.Status.Artifact = out.artifact
+		obj.Status.Artifact = out.artifact.DeepCopy()
 		obj.Status.ObservedIgnore = obj.Spec.Ignore
 		obj.Status.ObservedSparseCheckout = obj.Spec.SparseCheckout
+		// What Flux may have left does not hold for this artifact.
+		obj.Status.ObservedRecurseSubmodules, obj.Status.ObservedInclude, obj.Status.IncludedArtifacts = false, nil, nil
+		obj.Status.SourceVerificationMode = nil
+	}
+	if a := obj.Status.Artifact; a != nil {
+		a.URL = r.Store.URL(a.Path) // --storage-adv-addr may be another one than it was
+		o.Stamp(a)
 	}
 	obj.Status.Conditions = plan.Conditions(obj.Status.Conditions, o)
 	obj.Status.ObservedGeneration = plan.ObservedGeneration(obj.Status.ObservedGeneration, o)

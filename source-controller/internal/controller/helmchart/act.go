@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/chart"
@@ -39,7 +37,7 @@ func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observe
 		out.stored = out.stored || out.problem == nil
 	}
 	if out.status.Artifact != nil {
-		if _, err := r.Store.Collect(out.status.Artifact.Path); err != nil {
+		if _, err := r.Store.Collect(out.status.Artifact.Path, obj.Status.Artifact); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "superseded charts stay for now")
 		}
 	}
@@ -82,7 +80,7 @@ func (r *Reconciler) build(ctx context.Context, obj *sourcev1.HelmChart, o obser
 	return nil
 }
 
-// write stores a chart and notes it in the status.
+// write stores a chart and notes it in the status; a new one has no time yet.
 func (r *Reconciler) write(
 	ctx context.Context, obj *sourcev1.HelmChart, c *chart.Chart, dir string, status *sourcev1.HelmChartStatus,
 ) *plan.Problem {
@@ -92,14 +90,12 @@ func (r *Reconciler) write(
 		return plan.BuildProblem(plan.ReasonChartPackageError, "%v", err)
 	}
 	artifact := &meta.Artifact{
-		Path: file, URL: r.Store.URL(file), Revision: c.Version(), Digest: written.Digest, Size: &written.Size,
-		LastUpdateTime: metav1.NewTime(r.Clock().UTC().Truncate(time.Second)),
+		Path: file, Revision: c.Version(), Digest: written.Digest, Size: &written.Size,
 	}
 	if old := status.Artifact; old.HasRevision(artifact.Revision) && old.HasDigest(artifact.Digest) && old.Path == file {
 		artifact.LastUpdateTime = old.LastUpdateTime
 	}
 	status.Artifact = artifact
-	status.URL = r.Store.URL(store.Path(sourcev1.HelmChartKind, obj.Namespace, obj.Name, store.Latest))
 	status.ObservedChartName = c.Name()
 	status.ObservedValuesFiles = c.ValuesFiles
 	return nil

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
 // observed is what an attempt knows before it decides.
@@ -47,8 +48,8 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmChart) obser
 	return o
 }
 
-// source finds the chart's source, which has an artifact unless there is a problem: from the API server if somebody asked for a reconcile, who may have
-// seen more than the cache.
+// source finds the chart's source, which has an artifact unless there is a problem: from the API server if somebody asked
+// for a reconcile, who may have seen more than the cache.
 func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*sourcev1.GitRepository, *plan.Problem) {
 	reader := client.Reader(r.Reporter.Client)
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok && token != obj.Status.LastHandledReconcileAt {
@@ -63,7 +64,7 @@ func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*sour
 	}
 	if err != nil {
 		return nil, plan.AwaitedProblem(plan.ReasonSourceUnavailable,
-			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, apierrors.ReasonForError(err))
+			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, report.Unreadable(err))
 	}
 	if repository.Status.Artifact == nil {
 		return nil, plan.PassingProblem(plan.ReasonNoSourceArtifact,

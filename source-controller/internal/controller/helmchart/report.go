@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
+	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
 // report ends an attempt with what its outcome calls for.
@@ -38,6 +39,11 @@ func (r *Reconciler) status(obj *sourcev1.HelmChart, out outcome) {
 	if out.problem == nil {
 		o.Message = packaged(out.status)
 		obj.Status = out.status
+	}
+	if a := obj.Status.Artifact; a != nil { // --storage-adv-addr may be another one than it was
+		a.URL = r.Store.URL(a.Path)
+		o.Stamp(a)
+		obj.Status.URL = r.Store.URL(store.Path(sourcev1.HelmChartKind, obj.Namespace, obj.Name, store.Latest))
 	}
 	obj.Status.Conditions = plan.Conditions(obj.Status.Conditions, o)
 	obj.Status.ObservedGeneration = plan.ObservedGeneration(obj.Status.ObservedGeneration, o)
