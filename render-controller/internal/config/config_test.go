@@ -13,7 +13,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Namespace != DefaultNamespace || c.Concurrent != 4 || c.StoragePath != "/data" || c.BuildMemory != 1<<30 ||
+	if c.Namespace != "flux-system" || c.Concurrent != 4 || c.StoragePath != "/data" || c.BuildMemory != 1<<30 ||
 		c.RequeueDependency != 30*time.Second || !c.WatchAllNamespaces || c.WarnOnMAC ||
 		c.StorageAdvAddr != "render-controller.flux-system.svc.cluster.local." {
 		t.Errorf("defaults %+v", c)
@@ -26,16 +26,13 @@ func TestParseRefuses(t *testing.T) {
 		args   []string
 		want   string
 	}{
-		"argument":  {"there are none", []string{"worker", "x"}, "worker"},
-		"flag":      {"it is unknown", []string{"--nonsense"}, "nonsense"},
-		"selector":  {"it cannot be parsed", []string{"--watch-label-selector=a in"}, "--watch-label-selector"},
-		"memory":    {"it is no quantity", []string{"--build-memory=much"}, "--build-memory"},
-		"little":    {"no worker could start", []string{"--build-memory=1Mi"}, "--build-memory"},
-		"mac":       {"it is neither", []string{"--sops-mac=ignore"}, "--sops-mac"},
-		"workers":   {"nothing would be done", []string{"--concurrent=0"}, "--concurrent"},
-		"timeout":   {"nothing could end in time", []string{"--build-timeout=0s"}, "--build-timeout"},
-		"address":   {"it is no host", []string{"--storage-adv-addr=ftp://x"}, "--storage-adv-addr"},
-		"bus creds": {"there is no bus", []string{"--nats-creds=/x"}, "--nats-creds"},
+		"memory":  {"it is no quantity", []string{"--build-memory=much"}, "--build-memory"},
+		"little":  {"no worker could start", []string{"--build-memory=1Mi"}, "--build-memory"},
+		"mac":     {"it is neither", []string{"--sops-mac=ignore"}, "--sops-mac"},
+		"workers": {"nothing would be done", []string{"--concurrent=0"}, "--concurrent"},
+		"timeout": {"nothing could end in time", []string{"--build-timeout=0s"}, "--build-timeout"},
+		"both":    {"one namespace is watched, or several are", []string{"--watch-all-namespaces=false", "--config-namespaces=a"}, "--config-namespaces"},
+		"address": {"it is no host", []string{"--storage-adv-addr=ftp://x"}, "--storage-adv-addr"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -1,23 +1,21 @@
 package config
 
 import (
-	"time"
+	"fmt"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	"github.com/fluxcd/pkg/runtime/leaderelection"
-	"github.com/fluxcd/pkg/runtime/pprof"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
-)
 
-// shutdownTimeout is how long attempts under way may take to end.
-const shutdownTimeout = 30 * time.Second
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+)
 
 // WatchLabel on a Secret or ConfigMap has what refers to it rendered again when it changes.
 const (
@@ -25,43 +23,31 @@ const (
 	watchValue = "Enabled"
 )
 
-// Manager returns the options of the manager that the configuration asks for.
-func (c *Config) Manager(scheme *runtime.Scheme) ctrl.Options {
-	grace := shutdownTimeout
+// Manager are the options of the manager that a configuration asks for.
+func (c *Config) Manager() (ctrl.Options, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{
+		clientgoscheme.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, v1alpha1.AddToScheme,
+	} {
+		if err := add(scheme); err != nil {
+			return ctrl.Options{}, fmt.Errorf("make scheme: %w", err)
+		}
+	}
+	options := c.Settings.Manager()
+	options.Scheme = scheme
 	watched := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{WatchLabel: watchValue})}
+	if len(c.ConfigNamespaces) > 0 {
+		watched.Namespaces = make(map[string]cache.Config, len(c.ConfigNamespaces))
+		for _, namespace := range c.ConfigNamespaces {
+			watched.Namespaces[namespace] = cache.Config{}
+		}
+	}
 	subjects := cache.ByObject{Label: c.Selector}
-	options := ctrl.Options{
-		Scheme:                        scheme,
-		Metrics:                       server.Options{BindAddress: c.MetricsAddr, ExtraHandlers: pprof.GetHandlers()},
-		HealthProbeBindAddress:        c.HealthAddr,
-		GracefulShutdownTimeout:       &grace,
-		LeaderElection:                c.LeaderElection.Enable,
-		LeaderElectionID:              leaderelection.GenerateID(Name+"-leader-election", c.shard()...),
-		LeaderElectionNamespace:       c.Namespace,
-		LeaderElectionReleaseOnCancel: c.LeaderElection.ReleaseOnCancel,
-		LeaseDuration:                 &c.LeaderElection.LeaseDuration,
-		RenewDeadline:                 &c.LeaderElection.RenewDeadline,
-		RetryPeriod:                   &c.LeaderElection.RetryPeriod,
-		Cache: cache.Options{ByObject: map[client.Object]cache.ByObject{
-			&kustomizev1.Kustomization{}: subjects,
-			&helmv2.HelmRelease{}:        subjects,
-			&corev1.Secret{}:             watched,
-			&corev1.ConfigMap{}:          watched,
-		}},
-		Client: client.Options{Cache: &client.CacheOptions{
-			DisableFor: []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}},
-		}},
+	options.Cache.ByObject = map[client.Object]cache.ByObject{
+		&kustomizev1.Kustomization{}: subjects,
+		&helmv2.HelmRelease{}:        subjects,
+		&corev1.Secret{}:             watched,
+		&corev1.ConfigMap{}:          watched,
 	}
-	if !c.WatchAllNamespaces {
-		options.Cache.DefaultNamespaces = map[string]cache.Config{c.Namespace: {}}
-	}
-	return options
-}
-
-// shard is empty unless a selector makes this instance one of several.
-func (c *Config) shard() []string {
-	if c.Selector.Empty() {
-		return nil
-	}
-	return []string{c.Selector.String()}
+	return options, nil
 }

@@ -3,15 +3,17 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"syscall"
 
+	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
 	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
-	"github.com/sluice-gitops/sluice/render-controller/internal/store"
 	"github.com/sluice-gitops/sluice/render-controller/internal/tree"
 )
 
@@ -37,24 +39,50 @@ func (r *reconciler) act(ctx context.Context, o *observation, action plan.Action
 		r.memory.update(o.name, func(m *memo) { m.gaveWay = o.artifact.Digest })
 		return nil, errGaveWay
 	case plan.Keep:
-		known := r.memory.update(o.name, func(m *memo) { m.artifact = o.artifact.Digest })
+		known := r.memory.update(o.name, func(m *memo) { m.artifact, m.missing, m.lost = o.artifact.Digest, "", loss{} })
 		return &outcome{rendering: plan.Good(&o.state), warnings: known.warnings}, nil
 	case plan.Render:
 		done, err := r.render(ctx, o)
-		var failed *render.Failure
-		if errors.As(err, &failed) {
-			return &outcome{problem: &plan.Problem{Reason: failed.Reason, Message: failed.Message}}, nil
-		}
-		var known *problem
-		if errors.As(err, &known) {
-			return &outcome{problem: &known.Problem}, nil
-		}
-		if errors.Is(err, seal.ErrNoRecipients) {
-			return &outcome{problem: &plan.Problem{Reason: render.ReasonArtifact, Message: seal.ErrNoRecipients.Error(), Waiting: true}}, nil
+		if told := r.told(o, err); told != nil {
+			return &outcome{problem: told}, nil
 		}
 		return done, err
 	default:
 		return nil, nil
+	}
+}
+
+// told is what a user is told of an error; nil for one that trying again may mend.
+func (r *reconciler) told(o *observation, err error) *plan.Problem {
+	var failed *render.Failure
+	var known *problem
+	switch {
+	case errors.As(err, &failed) && failed.Lost:
+		told := r.memory.lose(o, plan.Problem{Reason: failed.Reason, Message: failed.Message})
+		return &told
+	case errors.As(err, &failed):
+		return &plan.Problem{Reason: failed.Reason, Message: failed.Message}
+	case errors.As(err, &known):
+		return &known.Problem
+	case errors.Is(err, seal.ErrNoRecipients):
+		return &plan.Problem{Reason: render.ReasonArtifact, Message: seal.ErrNoRecipients.Error(), Waiting: true}
+	case errors.Is(err, seal.ErrInvalid):
+		return &plan.Problem{Reason: render.ReasonArtifact, Message: err.Error(), Retry: r.options.RetryArtifact}
+	default:
+		return nil
+	}
+}
+
+// oneSuspect lets only one subject at a time through that workers were lost on. The others are never kept from all workers.
+func (r *reconciler) oneSuspect(o *observation) (release func(), err error) {
+	if r.memory.get(o.name, o.state.Subject.UID).lost.times == 0 {
+		return func() {}, nil
+	}
+	select {
+	case r.options.suspects <- struct{}{}:
+		return func() { <-r.options.suspects }, nil
+	default:
+		return nil, errSuspect
 	}
 }
 
@@ -65,17 +93,22 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 		return nil, err
 	}
 	defer release()
+	leave, err := r.oneSuspect(o)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	r.options.Builds.WithLabelValues(r.observer.kind()).Inc()
 	result, err := r.options.Renderer.Render(ctx, &o.job, o.keys)
 	if err != nil {
 		return nil, err
 	}
-	tag, err := r.tag(ctx, &result)
+	tag, output, err := r.tags(ctx, &result)
 	if err != nil {
 		return nil, err
 	}
 	done := &outcome{rendering: plan.Good(&o.state), warnings: result.Warnings}
-	if plan.MustSeal(&o.state, string(tag)) {
+	if plan.MustSeal(&o.state, string(tag)) || r.memory.outdated(o, output) {
 		if done.rendering, err = r.seal(ctx, o, tag, &result.Content); err != nil {
 			return nil, err
 		}
@@ -83,7 +116,7 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 	r.memory.update(o.name, func(m *memo) {
 		*m = memo{
 			uid: o.state.Subject.UID, generation: o.state.Subject.Generation, settings: o.settings, artifact: o.artifact.Digest,
-			tag: string(tag), trace: result.Trace, warnings: result.Warnings,
+			tag: string(tag), output: output, trace: result.Trace, warnings: result.Warnings,
 		}
 	})
 	return done, nil
@@ -105,37 +138,46 @@ func (r *reconciler) fetch(ctx context.Context, o *observation) (release func(),
 	return release, err
 }
 
-// acquire has the artifact on disk until it is released. The error is a [*problem] when its user should know, and wraps
-// [tree.ErrNotFound] the first time that the artifact is not there: mostly the source is about to say where it is now.
+// acquire has the artifact on disk until it is released. The error is a [*problem] when its user should know, and [errAway]
+// the first time that nothing can be had from the artifact's URL.
 func (r *reconciler) acquire(ctx context.Context, o *observation,
 	from func(context.Context, tree.Artifact) (*tree.Tree, func(), error),
 ) (*tree.Tree, func(), error) {
 	held, release, err := from(ctx, o.artifact)
-	if errors.Is(err, tree.ErrNotFound) && r.memory.missing(o.name, o.state.Subject.UID, o.artifact.URL) {
-		return nil, nil, waitingf(render.ReasonArtifact, "the artifact of %s '%s/%s' is not there any more; it is asked for every %s. Reconcile the %s if that stays so",
-			o.source.Kind, o.source.Namespace, o.source.Name, r.options.RetryArtifact, o.source.Kind)
-	}
-	if err == nil || ctx.Err() != nil || errors.Is(err, tree.ErrNotFound) {
+	if err == nil || ctx.Err() != nil {
 		return held, release, err
 	}
-	return nil, nil, problemf(render.ReasonArtifact,
-		"artifact of %s '%s/%s': %s", o.source.Kind, o.source.Namespace, o.source.Name, redact.Error(err))
+	refused := errors.Is(err, tree.ErrInvalid)
+	if !refused && !r.memory.missing(o.name, o.state.Subject.UID, o.artifact.URL) {
+		return nil, nil, fmt.Errorf("%w: %w", errAway, err)
+	}
+	switch {
+	case errors.Is(err, tree.ErrNotFound):
+		err = waitingf(render.ReasonArtifact, "the artifact of %s '%s/%s' is not there any more; it is asked for every %s. Reconcile the %s if that stays so",
+			o.source.Kind, o.source.Namespace, o.source.Name, r.options.RetryArtifact, o.source.Kind)
+	case refused:
+		err = problemf(render.ReasonArtifact, "artifact of %s '%s/%s': %s", o.source.Kind, o.source.Namespace, o.source.Name, redact.Error(err))
+	default:
+		err = r.soonf(render.ReasonArtifact, "artifact of %s '%s/%s': %s; it is asked for every %s",
+			o.source.Kind, o.source.Namespace, o.source.Name, redact.Error(err), r.options.RetryArtifact)
+	}
+	return nil, nil, err
 }
 
-// tag says which content it is: by the inputs of a release, by the objects otherwise.
-func (r *reconciler) tag(ctx context.Context, result *render.Result) (rendering.Tag, error) {
+// tags say which content it is: by the inputs of a release, by the objects otherwise; and what came out.
+func (r *reconciler) tags(ctx context.Context, result *render.Result) (tag, output rendering.Tag, err error) {
 	key, err := r.options.Seals.Key(ctx)
 	if err != nil {
-		return "", err
+		return "", "", err
+	}
+	output, err = rendering.ComputeTag(key, result.Content)
+	if err != nil {
+		return "", "", &render.Failure{Reason: render.ReasonBuild, Message: err.Error()}
 	}
 	if result.Identity != nil {
-		return rendering.TagBytes(key, result.Identity...), nil
+		return rendering.TagBytes(key, result.Identity...), output, nil
 	}
-	tag, err := rendering.ComputeTag(key, result.Content)
-	if err != nil {
-		return "", &render.Failure{Reason: render.ReasonBuild, Message: err.Error()}
-	}
-	return tag, nil
+	return output, output, nil
 }
 
 // seal encrypts a content to sync-controller and stores it.
@@ -144,17 +186,21 @@ func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag
 	if err != nil {
 		return nil, err
 	}
-	file, err := r.options.Store.Put(r.stored(o), func(w io.Writer) error {
+	write := func(w io.Writer) error {
 		return rendering.Seal(w, recipients.Keys, o.state.Subject.UID, tag, *content)
-	})
+	}
+	file, err := r.options.Store.Put(r.stored(o), write)
+	if errors.Is(err, syscall.ENOSPC) && r.options.Trees.MakeRoom() {
+		file, err = r.options.Store.Put(r.stored(o), write)
+	}
 	if errors.Is(err, rendering.ErrLimit) {
 		return nil, &render.Failure{Reason: render.ReasonBuild, Message: err.Error()}
 	}
 	if err != nil {
-		return nil, err
+		return nil, r.soonf(render.ReasonArtifact, "render-controller cannot keep the rendering on its volume: %v", err)
 	}
 	return &v1alpha1.Rendering{
-		Tag: string(tag), Digest: file.Digest, URL: store.URL(r.options.Advertised, file), Size: file.Size,
+		Tag: string(tag), Digest: file.Digest, URL: fileserver.URL(r.options.Advertised, file.Path), Size: file.Size,
 		Objects: int64(len(content.Objects)), Recipients: recipients.Fingerprint,
 	}, nil
 }

@@ -9,11 +9,10 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/healthz"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/render-controller/internal/config"
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
@@ -23,9 +22,9 @@ import (
 	"github.com/sluice-gitops/sluice/render-controller/internal/worker"
 )
 
-// Assemble opens what the reconcilers work with, and adds it all to the manager. The caller calls release when the manager
-// has stopped.
-func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, workerCommand []string) (release func(), err error) {
+// Assemble opens what the reconcilers work with, and adds it all to the manager. messages is nil when notifications are off.
+// The caller calls release when the manager has stopped.
+func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages bus.Bus, workerCommand []string) (release func(), err error) {
 	folder := filepath.Join(cfg.StoragePath, "trees")
 	trees, err := tree.Open(tree.Options{Dir: folder})
 	if err != nil {
@@ -40,43 +39,43 @@ func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, workerC
 		Confined: func(c worker.Confinement) { mgr.GetLogger().Info("workers are confined", "by", c.String()) },
 	})
 	release = func() { pool.Close(); _ = files.Close() }
-	outbox, closeBus, err := openOutbox(ctx, mgr, cfg)
-	if err != nil {
-		release()
-		return nil, err
-	}
-	release = func() { pool.Close(); _ = files.Close(); closeBus() }
-	live, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
-	if err != nil {
-		release()
-		return nil, fmt.Errorf("live client: %w", err)
-	}
-	builds, err := countBuilds()
-	if err != nil {
-		release()
-		return nil, err
-	}
-	err = Setup(ctx, mgr, &Options{
-		Trees: trees, Renderer: &render.Renderer{Pool: pool}, Store: files, Outbox: outbox, Builds: builds,
-		Seals:      &seal.Store{Client: live, Namespace: cfg.Namespace, Clock: clock.RealClock{}},
+	options := &Options{
+		Trees: trees, Renderer: &render.Renderer{Pool: pool}, Store: files,
 		Access:     access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
 		Advertised: cfg.StorageAdvAddr, Namespace: cfg.Namespace, WarnOnMAC: cfg.WarnOnMAC,
 		Concurrent: cfg.Concurrent, RetryArtifact: cfg.RequeueDependency,
-	})
-	for _, add := range []func() error{
-		func() error { return mgr.Add(&store.Server{Addr: cfg.StorageAddr, Store: files}) },
-		func() error { return mgr.AddHealthzCheck("healthz", healthz.Ping) },
-		func() error { return mgr.AddReadyzCheck("readyz", healthz.Ping) },
-	} {
-		if err == nil {
-			err = add()
-		}
 	}
-	if err != nil {
+	if err := add(ctx, mgr, cfg, messages, options); err != nil {
 		release()
 		return nil, err
 	}
 	return release, nil
+}
+
+// add adds the outbox, the reconcilers and the server to the manager.
+func add(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages bus.Bus, options *Options) error {
+	live, err := client.New(mgr.GetConfig(), client.Options{Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper(), HTTPClient: mgr.GetHTTPClient()})
+	if err != nil {
+		return fmt.Errorf("live client: %w", err)
+	}
+	options.Seals = &seal.Store{Client: live, Namespace: cfg.Namespace, Clock: clock.RealClock{}}
+	if options.Builds, err = countBuilds(); err != nil {
+		return err
+	}
+	var outbox *bus.Outbox
+	outbox, err = cfg.Outbox(mgr, messages, func() { reannounce(ctx, mgr.GetClient(), outbox) })
+	if err != nil {
+		return err
+	}
+	options.Outbox = outbox
+	if err := Setup(ctx, mgr, options); err != nil {
+		return err
+	}
+	server := &fileserver.Server{Files: "renderings", Address: cfg.StorageAddr, Open: options.Store.Read}
+	if err := mgr.Add(server); err != nil {
+		return fmt.Errorf("add server of renderings: %w", err)
+	}
+	return mgr.AddReadyzCheck("storage", server.Ready)
 }
 
 // WorkerCommand is how this binary is started as a worker.
@@ -86,32 +85,6 @@ func WorkerCommand() ([]string, error) {
 		return nil, fmt.Errorf("find this binary: %w", err)
 	}
 	return []string{self, "worker"}, nil
-}
-
-// openOutbox returns the way to the bus, which is closed without --nats-url.
-func openOutbox(ctx context.Context, mgr ctrl.Manager, cfg *config.Config) (*bus.Outbox, func(), error) {
-	options := bus.OutboxOptions{Log: mgr.GetLogger().WithName("outbox")}
-	if cfg.NATSURL == "" {
-		outbox := bus.NewOutbox(nil, options)
-		return outbox, func() {}, mgr.Add(outbox)
-	}
-	connection := cfg.Bus()
-	connection.Log = mgr.GetLogger().WithName("nats")
-	messages, err := bus.Connect(ctx, connection)
-	if err != nil {
-		return nil, nil, err
-	}
-	var outbox *bus.Outbox
-	options.Reannounce = func() { reannounce(ctx, mgr.GetClient(), outbox) }
-	options.Stuck = bus.Late(mgr.GetEventRecorderFor(config.Name), cfg.Namespace, config.Name) //nolint:staticcheck // core/v1 Events are what kubectl describe shows
-	outbox = bus.NewOutbox(messages, options)
-	for _, collector := range outbox.Collectors() {
-		if err := metrics.Registry.Register(collector); err != nil {
-			messages.Close()
-			return nil, nil, fmt.Errorf("register metrics of the outbox: %w", err)
-		}
-	}
-	return outbox, messages.Close, mgr.Add(outbox)
 }
 
 // reannounce tells the bus of every Render's verdict.

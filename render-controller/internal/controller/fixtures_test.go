@@ -50,6 +50,14 @@ type artifacts struct {
 	mu     sync.Mutex
 	files  map[string][]byte
 	misses map[string]int
+	down   bool
+}
+
+// breakDown has the server break all connections from now on, or no more.
+func (a *artifacts) breakDown(down bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.down = down
 }
 
 // missed is how often a path was asked for while it was not there.
@@ -65,10 +73,14 @@ func newArtifacts(t *testing.T) *artifacts {
 	a.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.mu.Lock()
 		content, ok := a.files[r.URL.Path]
+		down := a.down
 		if !ok {
 			a.misses[r.URL.Path]++
 		}
 		a.mu.Unlock()
+		if down {
+			panic(http.ErrAbortHandler)
+		}
 		if !ok {
 			http.NotFound(w, r)
 			return

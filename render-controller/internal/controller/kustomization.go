@@ -2,9 +2,11 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -16,6 +18,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/render-controller/internal/kustomize"
+	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
 	"github.com/sluice-gitops/sluice/render-controller/internal/sops"
 )
@@ -63,7 +66,7 @@ func (k *kustomizations) inputs(ctx context.Context, o *observation) error {
 func (k *kustomizations) source(ctx context.Context, o *observation) error {
 	ks := o.subject.(*kustomizev1.Kustomization)
 	o.state.Suspended = ks.Spec.Suspend
-	o.interval, o.retryInterval = ks.Spec.Interval.Duration, ks.GetRetryInterval()
+	o.interval, o.retryInterval = ks.Spec.Interval.Duration, max(shortestRetry, ks.GetRetryInterval())
 	if ks.Spec.Suspend {
 		return nil
 	}
@@ -182,7 +185,7 @@ func readData(ctx context.Context, live client.Reader, o *observation, kind, nam
 	if kind == kindConfigMap {
 		var config corev1.ConfigMap
 		if err := live.Get(ctx, key, &config); err != nil {
-			return nil, false, client.IgnoreNotFound(err)
+			return nil, false, unread(err, kind, key)
 		}
 		o.depend(kind, &config)
 		data = make(map[string][]byte, len(config.Data))
@@ -193,8 +196,22 @@ func readData(ctx context.Context, live client.Reader, o *observation, kind, nam
 	}
 	var secret corev1.Secret
 	if err := live.Get(ctx, key, &secret); err != nil {
-		return nil, false, client.IgnoreNotFound(err)
+		return nil, false, unread(err, kind, key)
 	}
 	o.depend(kind, &secret)
 	return secret.Data, true, nil
+}
+
+// untilGranted is when something is asked for again that this controller had no right to read: no watch tells.
+const untilGranted = 30 * time.Second
+
+// unread is nil for what does not exist, and a problem that its user can have mended for what must not be read.
+func unread(err error, kind string, key types.NamespacedName) error {
+	if !apierrors.IsForbidden(err) {
+		return client.IgnoreNotFound(err)
+	}
+	return &problem{plan.Problem{
+		Reason: render.ReasonBuild, Retry: untilGranted,
+		Message: fmt.Sprintf("render-controller may not read %s %s; grant it the right to, it asks again every %s", kind, key, untilGranted),
+	}}
 }

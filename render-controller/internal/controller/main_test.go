@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -38,12 +39,39 @@ var cluster struct {
 // TestMain starts an API server and the controller, whose workers are this test binary again.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "worker" {
+		dieOfPoison()
 		if err := render.Serve(); err != nil {
 			os.Exit(1)
 		}
 		return
 	}
 	os.Exit(run(m))
+}
+
+// poison in a job kills the worker that it is given to.
+const poison = "poisonous"
+
+// dieOfPoison has this worker end as soon as it is given a job with poison in it.
+func dieOfPoison() {
+	parent := os.Stdin
+	in, out, err := os.Pipe()
+	if err != nil {
+		os.Exit(1)
+	}
+	os.Stdin = in
+	go func() {
+		defer func() { _ = out.Close() }()
+		buffer := make([]byte, 1<<20)
+		for {
+			n, err := parent.Read(buffer)
+			if bytes.Contains(buffer[:n], []byte(poison)) {
+				os.Exit(3)
+			}
+			if _, failed := out.Write(buffer[:n]); err != nil || failed != nil {
+				return
+			}
+		}
+	}()
 }
 
 func run(m *testing.M) int {
@@ -73,7 +101,7 @@ func start(environment *envtest.Environment) (stop func(), err error) {
 	if cluster.config, err = environment.Start(); err != nil {
 		return nil, err
 	}
-	if cluster.scheme, err = controller.NewScheme(); err != nil {
+	if cluster.scheme, err = newScheme(); err != nil {
 		return nil, err
 	}
 	if cluster.client, err = client.New(cluster.config, client.Options{Scheme: cluster.scheme}); err != nil {
@@ -114,7 +142,10 @@ func startController() error {
 	if err != nil {
 		return err
 	}
-	options := cfg.Manager(cluster.scheme)
+	options, err := cfg.Manager()
+	if err != nil {
+		return err
+	}
 	again := true
 	options.Controller.SkipNameValidation = &again // a restart is in the same process here
 	mgr, err := ctrl.NewManager(cluster.config, options)
@@ -122,7 +153,7 @@ func startController() error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	release, err := controller.Assemble(ctx, mgr, &cfg, []string{os.Args[0], "worker"})
+	release, err := controller.Assemble(ctx, mgr, &cfg, nil, []string{os.Args[0], "worker"})
 	if err != nil {
 		cancel()
 		return err
@@ -145,4 +176,13 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return listener.Addr().String(), listener.Close()
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	cfg, err := config.Parse(nil, func(string) string { return "" })
+	if err != nil {
+		return nil, err
+	}
+	options, err := cfg.Manager()
+	return options.Scheme, err
 }

@@ -59,6 +59,11 @@ func waitingf(reason, format string, args ...any) error {
 	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Waiting: true}}
 }
 
+// soonf is a problem that may go away by itself, but that somebody may have to mend.
+func (r *reconciler) soonf(reason, format string, args ...any) error {
+	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Retry: r.options.RetryArtifact}}
+}
+
 // observe reads a subject and all that its rendering depends on.
 func (r *reconciler) observe(ctx context.Context, name types.NamespacedName) (*observation, error) {
 	o := &observation{name: name, subject: r.observer.newSubject()}
@@ -146,10 +151,13 @@ func (r *reconciler) recall(ctx context.Context, o *observation) error {
 		o.state.Sealed.OnDisk = r.options.Store.Has(r.stored(o), good.Digest, good.Size)
 	}
 	recipients, err := r.options.Seals.Recipients(ctx)
-	if err != nil && !errors.Is(err, seal.ErrNoRecipients) {
+	if err != nil && !errors.Is(err, seal.ErrNoRecipients) && !errors.Is(err, seal.ErrInvalid) {
 		return err
 	}
 	o.state.Sealed.Recipients = recipients.Fingerprint
+	if resting := r.memory.resting(o); resting != nil && !o.state.Asked && plan.Decide(&o.state) == plan.Render {
+		return &problem{*resting}
+	}
 	return nil
 }
 

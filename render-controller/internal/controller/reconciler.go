@@ -42,6 +42,9 @@ type Options struct {
 	Concurrent int
 	// RetryArtifact is how often to ask for an artifact that was not there.
 	RetryArtifact time.Duration
+
+	// suspects has room for one subject that workers were lost on: they never take all workers.
+	suspects chan struct{}
 }
 
 // observer reads what subjects of one kind depend on.
@@ -68,10 +71,12 @@ type reconciler struct {
 func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	wait, err := r.attempt(ctx, request.NamespacedName)
 	switch {
-	case errors.Is(err, tree.ErrNotFound):
-		return again(min(r.options.RetryArtifact, soon), ownTurn), nil // the source is about to say where it is now
+	case errors.Is(err, errAway):
+		return again(min(r.options.RetryArtifact, soon), ownTurn), nil
 	case errors.Is(err, errGaveWay):
 		return again(time.Millisecond, lastTurn), nil
+	case errors.Is(err, errSuspect):
+		return again(soon, lastTurn), nil
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return again(conflictDelay, ownTurn), nil // the cache is behind our own last write
 	}
@@ -94,6 +99,8 @@ func (r *reconciler) attempt(ctx context.Context, name types.NamespacedName) (ti
 	switch {
 	case done.problem == nil:
 		return o.interval, nil
+	case done.problem.Retry > 0:
+		return done.problem.Retry, nil
 	case done.problem.Waiting:
 		return min(o.retryInterval, r.options.RetryArtifact), nil
 	default:
@@ -104,8 +111,18 @@ func (r *reconciler) attempt(ctx context.Context, name types.NamespacedName) (ti
 // soon is when an artifact is asked for again that was not there.
 const soon = 2 * time.Second
 
-// errGaveWay ends an attempt that lets other subjects go first.
-var errGaveWay = errors.New("gave way")
+// What ends an attempt without a verdict, to be made again.
+var (
+	// errAway: the artifact was not there, for the first time: mostly the source is about to say where it is now.
+	errAway = errors.New("the artifact cannot be had yet")
+	// errGaveWay lets other subjects go first.
+	errGaveWay = errors.New("gave way")
+	// errSuspect: another subject that workers were lost on is being rendered.
+	errSuspect = errors.New("one suspect at a time")
+)
+
+// shortestRetry keeps a subject that fails from taking all turns, whatever its spec says: the API server takes any interval.
+const shortestRetry = time.Second
 
 // Priorities in the queue. What is listed at start has -100.
 const (

@@ -89,7 +89,7 @@ func unserved(hr *helmv2.HelmRelease) string {
 func (r *releases) source(ctx context.Context, o *observation) error {
 	hr := o.subject.(*helmv2.HelmRelease)
 	o.state.Suspended = hr.Spec.Suspend
-	o.interval, o.retryInterval = hr.Spec.Interval.Duration, hr.Spec.Interval.Duration
+	o.interval, o.retryInterval = hr.Spec.Interval.Duration, max(shortestRetry, hr.Spec.Interval.Duration)
 	if hr.Spec.Suspend {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,6 +51,14 @@ func (w *world) release(change func(*helmv2.HelmRelease)) *helmv2.HelmRelease {
 // packaged does what source-controller does with the HelmChart of a release.
 func (w *world) packaged(hr *helmv2.HelmRelease, version string) *sourcev1.HelmChart {
 	w.t.Helper()
+	made := w.helmChart(hr)
+	w.announceChart(made, w.artifacts.put(version, pack(w.t, chart(version))))
+	return made
+}
+
+// helmChart returns the HelmChart of a release once it is there.
+func (w *world) helmChart(hr *helmv2.HelmRelease) *sourcev1.HelmChart {
+	w.t.Helper()
 	made := &sourcev1.HelmChart{}
 	eventually(w.t, func() (bool, string) {
 		err := cluster.client.Get(w.t.Context(), types.NamespacedName{Namespace: w.namespace, Name: hr.GetHelmChartName()}, made)
@@ -58,10 +67,13 @@ func (w *world) packaged(hr *helmv2.HelmRelease, version string) *sourcev1.HelmC
 		}
 		return err == nil, "there is no HelmChart"
 	})
-	made.Status.Artifact = w.artifacts.put(version, pack(w.t, chart(version)))
-	made.Status.ObservedGeneration = made.Generation
-	must(w.t, cluster.client.Status().Update(w.t.Context(), made))
 	return made
+}
+
+func (w *world) announceChart(made *sourcev1.HelmChart, artifact *meta.Artifact) {
+	w.t.Helper()
+	made.Status.Artifact, made.Status.ObservedGeneration = artifact, made.Generation
+	must(w.t, cluster.client.Status().Update(w.t.Context(), made))
 }
 
 func TestRendersARelease(t *testing.T) {

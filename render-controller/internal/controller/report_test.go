@@ -7,12 +7,18 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/render-controller/internal/kustomize"
 	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/render-controller/internal/render"
+	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
 )
 
 // announced collects events by id.
@@ -127,5 +133,19 @@ func TestSettingsDiffer(t *testing.T) {
 	}
 	if one.settings == two.settings {
 		t.Error("two paths have one fingerprint")
+	}
+}
+
+func TestTooLarge(t *testing.T) {
+	r := &reconciler{options: &Options{Seals: &seal.Store{Client: fake.NewClientBuilder().Build(), Namespace: "flux-system", Clock: clock.RealClock{}}}}
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "ConfigMap", "metadata": map[string]any{"name": "settings"},
+		"data": map[string]any{"color": strings.Repeat("x", rendering.MaxObject)},
+	}}
+	_, _, err := r.tags(t.Context(), &render.Result{Content: rendering.Content{Objects: []rendering.Object{{Object: object}}}})
+	told := r.told(&observation{}, err)
+	if told == nil || told.Reason != render.ReasonBuild || !strings.Contains(told.Message, "ConfigMap") ||
+		!strings.Contains(told.Message, "settings") || !strings.Contains(told.Message, "bytes") {
+		t.Errorf("error %v, told %+v", err, told)
 	}
 }

@@ -11,11 +11,8 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/util/workqueue"
-	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -42,21 +39,9 @@ const (
 	byReference = "reference" // kind/namespace/name of a Secret or ConfigMap that a Kustomization reads
 )
 
-// NewScheme knows every kind that is read or written.
-func NewScheme() (*runtime.Scheme, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, v1alpha1.AddToScheme,
-	} {
-		if err := add(scheme); err != nil {
-			return nil, fmt.Errorf("build scheme: %w", err)
-		}
-	}
-	return scheme, nil
-}
-
 // Setup adds the reconcilers of both kinds to the manager, with their watches.
 func Setup(ctx context.Context, mgr ctrl.Manager, options *Options) error {
+	options.suspects = make(chan struct{}, 1)
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("index the cache: %w", err)
 	}
@@ -73,7 +58,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options *Options) error {
 	}
 	charts := &releases{
 		client: mgr.GetClient(), live: mgr.GetAPIReader(), access: options.Access,
-		capabilities: &capabilities{discovery: discovered, clock: clock.RealClock{}},
+		capabilities: newCapabilities(discovered, min(capabilitiesAge, options.RetryArtifact)),
+	}
+	if err := mgr.Add(charts.capabilities); err != nil {
+		return err
 	}
 	if err := setupReleases(mgr, options, recipients, charts); err != nil {
 		return fmt.Errorf("set up HelmReleases: %w", err)
@@ -106,6 +94,7 @@ func setupReleases(mgr ctrl.Manager, options *Options, recipients cache.Cache, c
 		Watches(&sourcev1.HelmChart{}, handler.EnqueueRequestsFromMapFunc(find.byChart), builder.WithPredicates(chartChanged())).
 		Watches(&v1alpha1.Sync{}, handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &helmv2.HelmRelease{}),
 			builder.WithPredicates(nextChanged())).
+		WatchesRawSource(source.Channel(charts.capabilities.changed, handler.EnqueueRequestsFromMapFunc(find.all))).
 		WatchesRawSource(recipientsSource(recipients, options.Seals, find)).
 		WithOptions(controllerOptions(options)).
 		Complete(reconciler)

@@ -44,6 +44,8 @@ func (f *finder) find(ctx context.Context, options ...client.ListOption) []recon
 	return requests
 }
 
+func (f *finder) all(ctx context.Context, _ client.Object) []reconcile.Request { return f.find(ctx) }
+
 func (f *finder) bySource(ctx context.Context, object client.Object) []reconcile.Request {
 	return f.find(ctx, client.MatchingFields{bySource: key(sourcev1.GitRepositoryKind, object.GetNamespace(), object.GetName())})
 }

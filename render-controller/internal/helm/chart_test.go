@@ -17,7 +17,10 @@ import (
 func pack(t testing.TB, files map[string]string) []byte {
 	t.Helper()
 	var buf bytes.Buffer
-	zipped := gzip.NewWriter(&buf)
+	zipped, err := gzip.NewWriterLevel(&buf, gzip.BestSpeed)
+	if err != nil {
+		t.Fatal(err)
+	}
 	archive := tar.NewWriter(zipped)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		header := &tar.Header{Name: name, Typeflag: tar.TypeReg, Mode: 0o644, Size: int64(len(files[name]))}

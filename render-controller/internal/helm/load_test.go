@@ -25,10 +25,11 @@ func TestArchivesThatAreRefused(t *testing.T) {
 	for range maxNesting + 1 {
 		nested = small(t, map[string]string{"charts/small-0.1.0.tgz": string(nested)})
 	}
-	bomb := map[string]string{}
+	blobs := map[string]string{}
 	for i := range maxUnpacked/maxFile/2 + 1 {
-		bomb[fmt.Sprintf("blob%d", i)] = zeros
+		blobs[fmt.Sprintf("blob%d", i)] = zeros
 	}
+	bomb := string(small(t, blobs))
 	tests := map[string]struct {
 		reason string
 		chart  []byte
@@ -43,7 +44,7 @@ func TestArchivesThatAreRefused(t *testing.T) {
 		"files":        {"and their number", small(t, many(maxFiles, "files/%d")), "more than 10000 files"},
 		"templates":    {"and that of templates", small(t, many(maxTemplates+1, "templates/%d.yaml")), "more than 5000 templates"},
 		"nesting":      {"and how deep charts are packed in charts", nested, "inside each other"},
-		"bomb of subs": {"subcharts count together", small(t, map[string]string{"charts/a-1.tgz": string(small(t, bomb)), "charts/b-1.tgz": string(small(t, bomb))}), "larger than 100 MiB"},
+		"bomb of subs": {"subcharts count together", small(t, map[string]string{"charts/a-1.tgz": bomb, "charts/b-1.tgz": bomb}), "larger than 100 MiB"},
 		"long path":    {"and the length of paths", small(t, map[string]string{strings.Repeat("charts/a/", 200) + "x": ""}), "more than 1024 characters"},
 		"outside":      {"nothing lies outside of the chart", small(t, map[string]string{"../../escape": ""}), "parent directory"},
 		"name":         {"a chart's name is no path", pack(t, map[string]string{"small/Chart.yaml": strings.Replace(chart, "name: small", "name: ../small", 1)}), "invalid"},

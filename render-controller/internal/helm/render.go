@@ -53,6 +53,7 @@ func Render(ctx context.Context, in Input) (out Output, err error) {
 		Content:      content,
 		Identity:     in.identity(),
 		Unsupported:  unsupported(r.hooks, in.IgnoreHooks),
+		Lookups:      r.lookups.kinds,
 		ChartName:    loaded.Name(),
 		ChartVersion: loaded.Metadata.Version,
 		AppVersion:   loaded.AppVersion(),
@@ -93,7 +94,7 @@ func (in Input) identity() [][]byte {
 	}
 	digest := sha256.Sum256(config)
 	return [][]byte{
-		[]byte(in.ChartDigest), digest[:], []byte(in.ReleaseName), []byte(in.Namespace), []byte(in.crds()),
+		[]byte(in.ChartDigest), digest[:], []byte(in.ReleaseName), []byte(in.Namespace),
 		[]byte(in.SubjectNamespace + "/" + in.SubjectName),
 	}
 }
@@ -105,6 +106,7 @@ type renderer struct {
 	notes     string
 	hooks     []*release.Hook
 	manifests []releaseutil.Manifest
+	lookups   lookups
 }
 
 // template runs the templates, in the order of steps that Helm's install has.
@@ -139,7 +141,7 @@ func (r *renderer) template(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	files, err := engine.Engine{EnableDNS: false}.Render(r.chart, scope)
+	files, err := engine.RenderWithClientProvider(r.chart, scope, &r.lookups) // names are not resolved either
 	if err != nil {
 		return fmt.Errorf("template: %w", err)
 	}

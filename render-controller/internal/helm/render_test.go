@@ -112,7 +112,7 @@ func TestIdentity(t *testing.T) {
 		"values":     {"another value", func(in *Input) { in.Values = decode(t, `{"a":1,"b":{"c":3}}`) }, false},
 		"name":       {"another name", func(in *Input) { in.ReleaseName = "other" }, false},
 		"namespace":  {"another namespace", func(in *Input) { in.Namespace = "other" }, false},
-		"CRDs":       {"another policy", func(in *Input) { in.CRDs = CRDsSkip }, false},
+		"CRDs":       {"install and upgrade may have policies of their own", func(in *Input) { in.CRDs = CRDsSkip }, true},
 		"subject":    {"another HelmRelease: labels differ", func(in *Input) { in.SubjectName = "other" }, false},
 	}
 	want, err := Render(t.Context(), base)
@@ -153,6 +153,26 @@ func TestSameInputSameOutput(t *testing.T) {
 	}
 	if after, _ := json.Marshal(in.Values); !bytes.Equal(before, after) {
 		t.Errorf("values were changed from %s to %s", before, after)
+	}
+}
+
+func TestLookups(t *testing.T) {
+	kept := `{{ $old := lookup "v1" "Secret" .Release.Namespace "kept" }}{{ range (lookup "apps/v1" "Deployment" "" "").items }}{{ fail "one" }}{{ end }}
+{{ $again := lookup "v1" "Secret" "" "other" }}
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: a}
+data: {found: {{ $old | toJson | quote }}, address: {{ getHostByName "localhost" | quote }}}
+`
+	out, err := Render(t.Context(), input(small(t, map[string]string{"templates/a.yaml": kept})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"v1/Secret", "apps/v1/Deployment"}, out.Lookups); diff != "" {
+		t.Errorf("what was looked up (-want +got):\n%s", diff)
+	}
+	if data := out.Content.Objects[0].Object.Object["data"].(map[string]any); data["found"] != "{}" || data["address"] != "" {
+		t.Errorf("templates were told %v", data)
 	}
 }
 

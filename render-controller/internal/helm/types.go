@@ -67,12 +67,16 @@ type Output struct {
 	// manifest's in Helm's install order. Objects of hooks are only in the release.
 	Content rendering.Content
 	// Identity are the inputs that say "same release?", in fixed order, for rendering.ComputeTag: chart digest, config
-	// digest, release name, namespace, CRD policy, subject. Templates may draw random values, so the output cannot say it.
+	// digest, release name, namespace, subject. Templates may draw random values, so the output cannot say it. The CRD
+	// policy is not among them: it may differ between install and upgrade, and is no reason for an upgrade.
 	Identity [][]byte
 	// Unsupported lists the hooks that would have to run and cannot yet, for example "Job/migrate: hook pre-install".
 	// The caller has to refuse the rendering when it is not empty. Test hooks are not listed: they are recorded, and run
 	// only on request. Nor are those of Input.IgnoreHooks and of rollbacks, which are not made.
 	Unsupported []string
+	// Lookups are the first few kinds, as apiVersion/kind, that templates have looked up in the cluster: they were told that
+	// there is none.
+	Lookups []string
 	// ChartName, ChartVersion and AppVersion are the chart's, for messages.
 	ChartName    string
 	ChartVersion string

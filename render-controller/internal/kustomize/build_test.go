@@ -249,10 +249,16 @@ func TestSecretVariableTaintsWhatItTouches(t *testing.T) {
 			t.Errorf("%s is tainted: %v, want %v", object.GetName(), object.Tainted, want)
 		}
 	}
-	root = writeTree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  color: ${token}\n"})
-	_, err = Build(root, &Input{Substitution: &Substitution{Variables: map[string]string{"token": "{hunter22: ["}, Secret: []string{"token"}}}, nil)
-	if err == nil || strings.Contains(err.Error(), "hunter22") {
-		t.Errorf("error %v, want one that does not repeat the value", err)
+	for name, c := range map[string]struct{ reason, data, token, want string }{
+		"no YAML":        {"the value would be said in full", "color: ${token}", "{hunter22: [", "withheld"},
+		"an alias":       {"a part of the value would be said", "color: ${token}", "*hunter22 # x", "withheld"},
+		"unset variable": {"no value is in it yet", "color: ${none}", "hunter22", "none"},
+	} {
+		root = writeTree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  " + c.data + "\n"})
+		_, err := Build(root, &Input{Substitution: &Substitution{Variables: map[string]string{"token": c.token}, Secret: []string{"token"}}}, nil)
+		if err == nil || strings.Contains(err.Error(), "hunter22") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s (%s): error %v, want one that does not repeat the value", name, c.reason, err)
+		}
 	}
 }
 

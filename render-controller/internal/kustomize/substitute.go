@@ -58,12 +58,13 @@ func (s *substituter) apply(res *resource.Resource) (secret bool, err error) {
 	return err != nil || !slices.Equal(before, after), nil
 }
 
+// unset is how the library names a variable that has no value; everything it says after the values are in may repeat them.
+const unset = "variable substitution failed: "
+
 func (s *substituter) explain(kind, name string, err error) error {
 	message := strings.TrimPrefix(err.Error(), "envsubst error: ")
-	for _, value := range s.secret {
-		if value != "" && strings.Contains(message, value) {
-			message = "the object is not valid with the values of its variables"
-		}
+	if len(s.secret) > 0 && !strings.HasPrefix(message, unset) && !strings.Contains(message, "var name is invalid") {
+		message = "the object is not valid with the values of its variables; why is withheld because some come from a Secret"
 	}
 	return failure("", "post build failed for %s/%s: %s", kind, name, message)
 }

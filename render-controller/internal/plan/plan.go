@@ -5,6 +5,8 @@
 package plan
 
 import (
+	"time"
+
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 )
 
@@ -16,6 +18,8 @@ type Problem struct {
 	Message string
 	// Waiting says that it goes away by itself: the source has not come that far yet.
 	Waiting bool
+	// Retry is when to look again; the subject's own retry interval when zero.
+	Retry time.Duration
 }
 
 // State is everything that was observed about one subject.

@@ -118,6 +118,10 @@ func renderRelease(in *helm.Input, parent *worker.Parent, end *outcome) error {
 			return err
 		}
 	}
+	if len(out.Lookups) > 0 {
+		end.Warnings = append(end.Warnings, "templates look up "+strings.Join(out.Lookups, ", ")+
+			" in the cluster and are told that there is none: name what they would find in spec.values")
+	}
 	end.Objects, end.Release, end.Identity = len(out.Content.Objects), out.Content.Release, out.Identity
 	return nil
 }

@@ -36,6 +36,8 @@ type Failure struct {
 	Reason string `json:"reason"`
 	// Message names the file and says what is wrong. It holds no secret value.
 	Message string `json:"message"`
+	// Lost is set when a worker did not live to the end of it.
+	Lost bool `json:"-"`
 }
 
 func (f *Failure) Error() string { return f.Message }

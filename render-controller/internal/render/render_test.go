@@ -85,17 +85,17 @@ func TestRenderFailures(t *testing.T) {
 		deadline time.Duration
 		want     Failure
 	}{
-		"path":     {"the artifact lacks it", Job{Kustomize: &kustomize.Input{Path: "none"}}, 0, Failure{ReasonArtifact, "path not found"}},
-		"build":    {"an object without a name", Job{Kustomize: &kustomize.Input{NamePrefix: "x", Components: []string{"none"}}}, 0, Failure{ReasonBuild, "none"}},
-		"deadline": {"the worker is killed", Job{Kustomize: &kustomize.Input{}}, time.Nanosecond, Failure{ReasonBuild, "did not end within"}},
-		"no work":  {"the worker gives up", Job{}, 0, Failure{ReasonBuild, "ended unexpectedly"}},
+		"path":     {"the artifact lacks it", Job{Kustomize: &kustomize.Input{Path: "none"}}, 0, Failure{Reason: ReasonArtifact, Message: "path not found"}},
+		"build":    {"an object without a name", Job{Kustomize: &kustomize.Input{NamePrefix: "x", Components: []string{"none"}}}, 0, Failure{Reason: ReasonBuild, Message: "none"}},
+		"deadline": {"the worker is killed", Job{Kustomize: &kustomize.Input{}}, time.Nanosecond, Failure{Reason: ReasonBuild, Message: "did not end within", Lost: true}},
+		"no work":  {"the worker gives up", Job{}, 0, Failure{Reason: ReasonBuild, Message: "ended unexpectedly", Lost: true}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			c.job.Tree = writeTree(t, map[string]string{"a.yaml": settings})
 			_, err := newRenderer(t, c.deadline).Render(t.Context(), &c.job, nil)
 			var failed *Failure
-			if !errors.As(err, &failed) || failed.Reason != c.want.Reason || !strings.Contains(failed.Message, c.want.Message) {
+			if !errors.As(err, &failed) || failed.Reason != c.want.Reason || failed.Lost != c.want.Lost || !strings.Contains(failed.Message, c.want.Message) {
 				t.Errorf("%s: error %v, want %+v", c.reason, err, c.want)
 			}
 		})

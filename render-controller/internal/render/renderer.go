@@ -42,7 +42,7 @@ func (r *Renderer) Render(ctx context.Context, job *Job, keys Keys) (Result, err
 	raw, err := r.Pool.Run(ctx, job, collector)
 	var lost *worker.LostError
 	if errors.As(err, &lost) && ctx.Err() == nil {
-		return Result{}, &Failure{Reason: ReasonBuild, Message: err.Error()}
+		return Result{}, &Failure{Reason: ReasonBuild, Message: err.Error(), Lost: true}
 	}
 	var failed *Failure
 	if errors.As(err, &failed) {

@@ -37,6 +37,9 @@ const recipientsAge = 10 * time.Second
 var ErrNoRecipients = errors.New("sync-controller has not published its recipients yet (ConfigMap " + RecipientsConfig + "): " +
 	"nothing can be sealed until it runs")
 
+// ErrInvalid says that a key or the recipients in the cluster cannot be used until somebody mends them. What wraps it says how.
+var ErrInvalid = errors.New("not usable")
+
 // Recipients are who may open a rendering.
 type Recipients struct {
 	Keys []age.Recipient
@@ -88,8 +91,8 @@ func (s *Store) readKey(ctx context.Context) ([]byte, error) {
 	if key := secret.Data[KeyName]; len(key) == keySize {
 		return key, nil
 	}
-	return nil, fmt.Errorf("the Secret %s/%s has no %d bytes under %q: delete it to have a new one made",
-		s.Namespace, KeySecret, keySize, KeyName)
+	return nil, fmt.Errorf("%w: the Secret %s/%s has no %d bytes under %q: delete it to have a new one made",
+		ErrInvalid, s.Namespace, KeySecret, keySize, KeyName)
 }
 
 func (s *Store) createKey(ctx context.Context) error {
@@ -126,7 +129,7 @@ func (s *Store) Recipients(ctx context.Context) (Recipients, error) {
 	}
 	keys, lines, err := rendering.ParseRecipients(config.Data[RecipientsName])
 	if err != nil {
-		return Recipients{}, fmt.Errorf("ConfigMap %s/%s: %w", s.Namespace, RecipientsConfig, err)
+		return Recipients{}, fmt.Errorf("%w: ConfigMap %s/%s: %w: restart sync-controller to have it written anew", ErrInvalid, s.Namespace, RecipientsConfig, err)
 	}
 	if len(keys) == 0 {
 		return Recipients{}, ErrNoRecipients

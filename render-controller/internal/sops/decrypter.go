@@ -55,13 +55,13 @@ func (d *Decrypter) warn(message string) {
 
 // SecretFile says that a secret generator takes the file at path as the value of a key.
 func (d *Decrypter) SecretFile(path, key string) {
-	format := formats.FormatForPath(key)
+	format := formatOf(key)
 	d.sources[path] = source{in: format, out: format}
 }
 
 // SecretEnv says that a secret generator takes the file at path as a list of keys and values.
 func (d *Decrypter) SecretEnv(path string) {
-	format := formats.FormatForPath(path)
+	format := formatOf(path)
 	if format == formats.Binary {
 		format = formats.Dotenv
 	}
@@ -99,13 +99,14 @@ func (d *Decrypter) check() macCheck {
 	return macEnforce
 }
 
-// value decrypts a content that is one unit.
+// value decrypts a content that is one unit. One that is encrypted in another format than its name implies stays in that.
 func (d *Decrypter) value(content []byte, as source) (clear []byte, decrypted bool, err error) {
 	if !isEncrypted(content, as.in) {
-		if as.in == formats.Binary || !isEncrypted(content, formats.Binary) {
+		format, encrypted := foundIn(content)
+		if !encrypted {
 			return content, false, nil
 		}
-		as = source{in: formats.Binary, out: formats.Binary}
+		as = source{in: format, out: format}
 	}
 	tree, err := load(content, as.in)
 	if err != nil {
@@ -235,7 +236,7 @@ func (d *Decrypter) values(object *unstructured.Unstructured, field string) (cha
 				continue
 			}
 		}
-		format := formats.FormatForPath(key)
+		format := formatOf(key)
 		clear, decrypted, err := d.value(content, source{in: format, out: format})
 		if err != nil {
 			return false, fmt.Errorf("%s %q: %w", field, key, err)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/getsops/sops/v3"
 	"go.yaml.in/yaml/v3"
@@ -98,7 +99,7 @@ func blockOf(document []byte) ([]byte, error) {
 	if head.Sops.Kind != yaml.MappingNode {
 		return nil, nil
 	}
-	if head.Metadata.Annotations[decryptKey] == disabled || head.Metadata.Labels[decryptKey] == disabled {
+	if strings.EqualFold(head.Metadata.Annotations[decryptKey], disabled) || strings.EqualFold(head.Metadata.Labels[decryptKey], disabled) {
 		return nil, nil
 	}
 	return yaml.Marshal(&head.Sops)

@@ -2,6 +2,7 @@ package sops
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"os"
@@ -107,12 +108,17 @@ func TestFile(t *testing.T) {
 		"JSON":            {"a manifest in JSON", encrypt(t, `{"apiVersion":"v1","kind":"Secret","metadata":{"name":"j"},"data":{"k":"aHVudGVyMjI="}}`, formats.Json, k.recipient, values), nil, []string{"aHVudGVyMjI=", annotation}, true, false},
 		"whole document":  {"every value is encrypted, the kind too", encrypt(t, secret, formats.Yaml, k.recipient, ""), nil, []string{"kind: Secret", "hunter22"}, true, false},
 		"no object":       {"there is no place for the mark", encrypt(t, "password: hunter22\n", formats.Yaml, k.recipient, ""), nil, []string{"hunter22"}, true, true},
-		"opted out":       {"the object wants to stay as it is", strings.Replace(one, "metadata:\n", "metadata:\n    annotations: {"+decryptKey+": disabled}\n", 1), nil, []string{"ENC["}, false, false},
+		"opted out":       {"the object wants to stay as it is", strings.Replace(one, "metadata:\n", "metadata:\n    annotations: {"+decryptKey+": Disabled}\n", 1), nil, []string{"ENC["}, false, false},
 		"config map":      {"inputs of a configMapGenerator stay as they are", one, func(d *Decrypter) { d.Plain("f") }, []string{"ENC["}, false, false},
 		"env file":        {"a list of keys and values", encrypt(t, "A=hunter22\nB=2\n", formats.Dotenv, k.recipient, ""), func(d *Decrypter) { d.SecretEnv("f") }, []string{"A=hunter22\nB=2\n"}, true, false},
 		"ini":             {"by the name of the key", encrypt(t, "[db]\npassword = hunter22\n", formats.Ini, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", "db.ini") }, []string{"hunter22"}, true, false},
 		"binary":          {"by the name of the key", encrypt(t, "\x00\x01hunter22", formats.Binary, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", "blob") }, []string{"\x00\x01hunter22"}, true, false},
 		"binary as YAML":  {"the key's name does not tell how it was encrypted", encrypt(t, "a: hunter22", formats.Binary, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", "v.yaml") }, []string{"a: hunter22"}, true, false},
+		"Docker's":        {"its key is JSON, whatever the name ends with", encrypt(t, `{"auths":{"r":{"auth":"hunter22"}}}`, formats.Json, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", ".dockerconfigjson") }, []string{`"auths"`, "hunter22"}, true, false},
+		"YAML in a blob":  {"what is encrypted is never taken for plain", encrypt(t, "password: hunter22\n", formats.Yaml, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", "settings") }, []string{"password: hunter22\n"}, true, false},
+		"env in YAML":     {"what is encrypted is never taken for plain", encrypt(t, "A=hunter22\n", formats.Dotenv, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", "v.yaml") }, []string{"A=hunter22\n"}, true, false},
+		"ini in a blob":   {"what is encrypted is never taken for plain", encrypt(t, "[db]\npassword = hunter22\n", formats.Ini, k.recipient, ""), func(d *Decrypter) { d.SecretFile("f", "settings") }, []string{"hunter22"}, true, false},
+		"speaks of SOPS":  {"a text about it is not encrypted", "[sops]\nmac is a MAC\n", func(d *Decrypter) { d.SecretFile("f", "notes") }, []string{"[sops]\nmac is a MAC\n"}, false, false},
 		"plain generator": {"a generator's input in the clear", "A=1\n", func(d *Decrypter) { d.SecretEnv("f") }, []string{"A=1\n"}, false, false},
 	}
 	for name, c := range cases {
@@ -234,6 +240,15 @@ func TestObject(t *testing.T) {
 		decrypted, err := New(Options{Unwrap: k.ring(t).Unwrap}).Object(o)
 		got, _, _ := unstructured.NestedString(o.Object, "stringData", "values.yaml")
 		if err != nil || !decrypted || got != "password: hunter22\n" {
+			t.Errorf("value %q, decrypted %v, error %v", got, decrypted, err)
+		}
+	})
+	t.Run("data of another format than its key's", func(t *testing.T) {
+		value := encrypt(t, "password: hunter22\n", formats.Yaml, k.recipient, "")
+		o := object(`{"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"data":{"settings":"` + base64.StdEncoding.EncodeToString([]byte(value)) + `"}}`)
+		decrypted, err := New(Options{Unwrap: k.ring(t).Unwrap}).Object(o)
+		got, _, _ := unstructured.NestedString(o.Object, "data", "settings")
+		if want := base64.StdEncoding.EncodeToString([]byte("password: hunter22\n")); err != nil || !decrypted || got != want {
 			t.Errorf("value %q, decrypted %v, error %v", got, decrypted, err)
 		}
 	})

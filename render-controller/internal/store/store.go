@@ -146,15 +146,36 @@ func (s *Store) files(dir string) ([]fs.FileInfo, error) {
 	return files, nil
 }
 
-// Has says whether the subject's file of that digest is there, with that size.
+// Has says whether the subject's file of that digest is there, as it was stored.
 func (s *Store) Has(subject Subject, digest string, size int64) bool {
 	name, ok := strings.CutPrefix(digest, "sha256:")
 	file := path.Join(subject.dir(), name+extension)
 	if !ok || !valid(file) {
 		return false
 	}
-	info, err := s.root.Lstat(file)
-	return err == nil && info.Mode().IsRegular() && info.Size() == size
+	if info, err := s.root.Lstat(file); err != nil || !info.Mode().IsRegular() || info.Size() != size {
+		return false
+	}
+	stored, err := s.root.Open(file)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = stored.Close() }() // it was only read
+	sum := sha256.New()
+	_, err = io.Copy(sum, stored)
+	return err == nil && hex.EncodeToString(sum.Sum(nil)) == name
+}
+
+// Read opens a file by its path; the caller closes it.
+func (s *Store) Read(file string) (*os.File, error) {
+	if !valid(file) {
+		return nil, fmt.Errorf("read %q: %w", file, fs.ErrNotExist)
+	}
+	opened, err := s.root.Open(file)
+	if err != nil {
+		return nil, fmt.Errorf("read rendering: %w", err)
+	}
+	return opened, nil
 }
 
 // Remove deletes all files of a subject. A subject without files is no error.

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/sluice-gitops/sluice/api/fileserver"
 )
 
 var subject = Subject{Kind: "Kustomization", Namespace: "apps", Name: "web.prod"}
@@ -104,7 +106,7 @@ func TestHandler(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "..", "secret"), []byte("outside"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(s.Handler())
+	server := httptest.NewServer(fileserver.Handler(s.Read))
 	defer server.Close()
 	cases := map[string]struct {
 		reason, method, path string
@@ -136,18 +138,5 @@ func TestHandler(t *testing.T) {
 				t.Errorf("%s: %d %q, want %d %q", c.reason, response.StatusCode, body, c.status, c.body)
 			}
 		})
-	}
-}
-
-func TestURL(t *testing.T) {
-	file := File{Path: "kustomization/a/b/c.age"}
-	for advertised, want := range map[string]string{
-		"render-controller.flux-system.svc.cluster.local.": "http://render-controller.flux-system.svc.cluster.local./kustomization/a/b/c.age",
-		"http://127.0.0.1:9090":                            "http://127.0.0.1:9090/kustomization/a/b/c.age",
-		"https://host/":                                    "https://host/kustomization/a/b/c.age",
-	} {
-		if got := URL(advertised, file); got != want {
-			t.Errorf("URL(%q) = %q, want %q", advertised, got, want)
-		}
 	}
 }

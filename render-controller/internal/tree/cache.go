@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -148,11 +150,15 @@ func (c *Cache) pin(key string) (held *entry, mine bool) {
 	return held, !known
 }
 
-// fill fetches an entry's tree. A failure is for those who wait now; the next caller tries again.
+// fill fetches an entry's tree. A failure is for those who wait now; the next caller tries again. On a full disk all that
+// nobody has pinned makes room first.
 func (c *Cache) fill(ctx context.Context, key string, held *entry, artifact Artifact, fetch fetcher) {
 	ctx, cancel := context.WithTimeout(ctx, c.options.Timeout)
 	defer cancel()
 	tree, err := fetch(ctx, artifact, filepath.Join(c.options.Dir, key))
+	if errors.Is(err, syscall.ENOSPC) && c.MakeRoom() {
+		tree, err = fetch(ctx, artifact, filepath.Join(c.options.Dir, key))
+	}
 	c.mu.Lock()
 	held.tree, held.err = tree, err
 	if err != nil {
@@ -168,16 +174,32 @@ func (c *Cache) unpin(held *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	held.pins--
-	for c.size+c.blobs.bytes() > c.options.Capacity {
-		key, oldest := c.oldest()
-		if oldest == nil {
-			return
-		}
-		// It is gone before its files are: nobody may be given a part of it. A file that cannot be removed stays until the start.
-		delete(c.entries, key)
-		c.size -= oldest.tree.size
-		_ = errors.Join(os.Remove(oldest.tree.Path), c.blobs.release(oldest.tree.Manifest))
+	for c.size+c.blobs.bytes() > c.options.Capacity && c.dropOldest() {
 	}
+}
+
+// MakeRoom drops all that nobody has pinned, for a disk that is full, and says whether there was anything.
+func (c *Cache) MakeRoom() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	dropped := false
+	for c.dropOldest() {
+		dropped = true
+	}
+	return dropped
+}
+
+// dropOldest drops one tree; false when all are pinned. It is called with the lock held.
+func (c *Cache) dropOldest() bool {
+	key, oldest := c.oldest()
+	if oldest == nil {
+		return false
+	}
+	// It is gone before its files are: nobody may be given a part of it. A file that cannot be removed stays until the start.
+	delete(c.entries, key)
+	c.size -= oldest.tree.size
+	_ = errors.Join(os.Remove(oldest.tree.Path), c.blobs.release(oldest.tree.Manifest))
+	return true
 }
 
 // oldest is the least recently used tree that nobody has pinned.
@@ -197,6 +219,10 @@ func (c *Cache) unpack(ctx context.Context, artifact Artifact, path string) (*Tr
 	}
 	defer func() { _ = file.Close(); _ = os.Remove(file.Name()) }()
 	manifest, err := extract(file, c.blobs, c.options.Limits)
+	var ours *fs.PathError // of a file on this disk: the archive is not to blame
+	if errors.As(err, &ours) {
+		return nil, fmt.Errorf("unpack artifact: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -38,7 +39,10 @@ func file(name, content string) member {
 func pack(t testing.TB, members ...member) []byte {
 	t.Helper()
 	var packed bytes.Buffer
-	zipped := gzip.NewWriter(&packed)
+	zipped, err := gzip.NewWriterLevel(&packed, gzip.NoCompression) // which takes no time
+	if err != nil {
+		t.Fatal(err)
+	}
 	archive := tar.NewWriter(zipped)
 	for _, m := range members {
 		header := &tar.Header{Name: m.name, Typeflag: m.kind, Mode: m.mode, Size: int64(len(m.content)), Linkname: m.link}
@@ -248,6 +252,54 @@ func TestDropsLeastRecentlyUsed(t *testing.T) {
 		t.Error("the contents that are there are not those of the trees that are there")
 	}
 	unpin()
+}
+
+// TestFullDisk has a disk without room until something is dropped.
+func TestFullDisk(t *testing.T) {
+	cache := newCache(t, Options{})
+	content := pack(t, file("a", "1"))
+	url, _ := serve(t, content)
+	artifact := Artifact{URL: url, Digest: digestOf(content)}
+	next := Artifact{URL: url, Digest: digestOf([]byte("next"))}
+	full := &fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	attempts := 0
+	fetch := func(_ context.Context, artifact Artifact, path string) (*Tree, error) {
+		attempts++
+		if len(cache.entries) > 1 {
+			return nil, full
+		}
+		return &Tree{Path: path, Digest: artifact.Digest}, nil
+	}
+	_, release, err := cache.Acquire(t.Context(), artifact)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := cache.acquire(t.Context(), next, "tree", fetch); !errors.Is(err, syscall.ENOSPC) || errors.Is(err, ErrInvalid) || attempts != 1 {
+		t.Errorf("with all trees in use: error %v after %d attempts, want the disk's after one", err, attempts)
+	}
+	release()
+	_, release, err = cache.acquire(t.Context(), next, "tree", fetch)
+	if err != nil {
+		t.Fatalf("a tree that nobody uses did not make room: %v", err)
+	}
+	release()
+	if left, err := os.ReadDir(filepath.Join(cache.options.Dir, blobsDir)); err != nil || len(left) != 0 {
+		t.Errorf("left of the tree that made room: %v, %v", left, err)
+	}
+}
+
+// TestDiskErrorsAreNotTheArchives: what cannot be written here may well be tried again.
+func TestDiskErrorsAreNotTheArchives(t *testing.T) {
+	content := pack(t, file("a", "1"))
+	url, _ := serve(t, content)
+	cache := newCache(t, Options{})
+	if err := os.RemoveAll(filepath.Join(cache.options.Dir, blobsDir)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := cache.Acquire(t.Context(), Artifact{URL: url, Digest: digestOf(content)})
+	if err == nil || errors.Is(err, ErrInvalid) {
+		t.Errorf("error %v, want one that is not about the artifact", err)
+	}
 }
 
 // TestSharesContents: the next commit writes what it changed.

@@ -26,6 +26,9 @@ type Options struct {
 	// MemoryLimit is how many resident bytes a child may hold before it is killed; 1 GiB when zero. Four fifths of it are
 	// the child's soft limit.
 	MemoryLimit int64
+	// Total is how many bytes this process and its children may hold together before the child that holds most is killed.
+	// When zero it is 85 % of what the container may hold, or unlimited.
+	Total int64
 }
 
 const (
@@ -34,6 +37,7 @@ const (
 	defaultDeadline    = 2 * time.Minute
 	defaultMemoryLimit = 1 << 30
 	watchInterval      = 100 * time.Millisecond
+	totalPercent       = 85
 )
 
 // Peer is the parent's side of a job. Its methods are called from the goroutine that runs the job.
@@ -50,6 +54,7 @@ type Pool struct {
 	slots   chan struct{}
 	greeted sync.Once
 	starter *starter
+	memory  *ledger
 
 	mu     sync.Mutex
 	idle   []*process
@@ -70,7 +75,11 @@ func NewPool(options Options) *Pool {
 	if options.MemoryLimit <= 0 {
 		options.MemoryLimit = defaultMemoryLimit
 	}
+	if options.Total <= 0 {
+		options.Total = containerMemory() / 100 * totalPercent
+	}
 	p := &Pool{options: options, slots: make(chan struct{}, options.Size)}
+	p.memory = &ledger{limit: options.MemoryLimit, total: options.Total, relieve: p.dismissAll, held: map[*process]int64{}}
 	p.starter = newStarter(func() (*process, error) { return start(&p.options, p.greet) })
 	return p
 }
@@ -109,8 +118,16 @@ func (p *Pool) Close() {
 	if !p.closed {
 		p.starter.end()
 	}
+	p.closed = true
+	p.mu.Unlock()
+	p.dismissAll()
+}
+
+// dismissAll ends the idle children.
+func (p *Pool) dismissAll() {
+	p.mu.Lock()
 	idle := p.idle
-	p.idle, p.closed = nil, true
+	p.idle = nil
 	p.mu.Unlock()
 	for _, child := range idle {
 		child.idle.Stop()
@@ -208,12 +225,12 @@ func (p *Pool) watch(ctx context.Context, child *process) (release func()) {
 				child.kill(fmt.Sprintf("did not end within %s and was stopped", p.options.Deadline))
 				return
 			case <-memory.C:
-				if residentBytes(child.command.Process.Pid) > p.options.MemoryLimit {
-					child.kill(fmt.Sprintf("held more than %d MiB of memory and was stopped", p.options.MemoryLimit>>20))
+				if reason := p.memory.excess(child); reason != "" {
+					child.kill(reason)
 					return
 				}
 			}
 		}
 	})
-	return func() { close(finished); watching.Wait() }
+	return func() { close(finished); watching.Wait(); p.memory.leave(child) }
 }

@@ -10,5 +10,8 @@ func dieWithParent() *syscall.SysProcAttr { return nil }
 // keepFilesToOurselves has no equivalent here.
 func keepFilesToOurselves() {}
 
-// residentBytes is not known here: GOMEMLIMIT alone holds the child.
-func residentBytes(int) int64 { return 0 }
+// memoryOf is not known here: GOMEMLIMIT alone holds the child.
+func memoryOf(int) (resident, private int64) { return 0, 0 }
+
+// containerMemory is not known here.
+func containerMemory() int64 { return 0 }

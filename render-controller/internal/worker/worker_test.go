@@ -232,6 +232,66 @@ func TestLostChildren(t *testing.T) {
 	}
 }
 
+// patientPeer answers when it is told to.
+type patientPeer struct {
+	peer
+	asked, answer chan struct{}
+}
+
+func (p *patientPeer) Call(ctx context.Context, method string, params json.RawMessage) (any, error) {
+	close(p.asked)
+	<-p.answer
+	return p.peer.Call(ctx, method, params)
+}
+
+func TestMemoryOfAllTogether(t *testing.T) {
+	_, own := memoryOf(os.Getpid())
+	if own == 0 {
+		t.Fatal("the memory of this process is not known")
+	}
+	pool := newPool(t, Options{Size: 2, Total: own + 512<<20})
+	small := &patientPeer{asked: make(chan struct{}), answer: make(chan struct{})}
+	var others sync.WaitGroup
+	others.Go(func() {
+		if got, err := pool.Run(t.Context(), job{Do: "ask", Text: "Ada"}, small); err != nil || string(got) != `"hello Ada"` {
+			t.Errorf("the one that holds little: %s, %v", got, err)
+		}
+	})
+	<-small.asked
+	_, err := pool.Run(t.Context(), job{Do: "eat"}, &peer{})
+	var lost *LostError
+	if !errors.As(err, &lost) || !strings.Contains(err.Error(), "together") {
+		t.Errorf("the one that holds most: %v", err)
+	}
+	close(small.answer)
+	others.Wait()
+	if len(pool.memory.held) != 0 {
+		t.Errorf("%d children without a job are in the ledger", len(pool.memory.held))
+	}
+}
+
+func TestLedger(t *testing.T) {
+	big, little := &process{}, &process{}
+	l := &ledger{total: 100, held: map[*process]int64{}}
+	for i, step := range []struct {
+		reason       string
+		child        *process
+		private, own int64
+		want         verdict
+	}{
+		{"there is room", big, 60, 10, enough},
+		{"what can be spared goes first", little, 40, 10, spare},
+		{"it does not hold most", little, 40, 10, enough},
+		{"it holds most", big, 60, 10, tooMuch},
+		{"that was enough", big, 40, 10, enough},
+		{"it begins anew", big, 60, 10, spare},
+	} {
+		if got := l.enter(step.child, step.private, step.own); got != step.want {
+			t.Errorf("step %d (%s): verdict %d, want %d", i, step.reason, got, step.want)
+		}
+	}
+}
+
 func TestOthersGoOn(t *testing.T) {
 	pool := newPool(t, Options{Size: 2})
 	var group sync.WaitGroup
