@@ -32,6 +32,12 @@ type Options struct {
 	// Force recreates objects whose change the API server refuses because a field is immutable. Definitions of kinds and
 	// namespaces are only recreated when they ask for it themselves: everything inside them would be lost.
 	Force bool
+	// Separately applies every object that is accepted, whatever becomes of the others. Without it nothing of a stage is
+	// written unless all of it is accepted.
+	Separately bool
+	// Correcting says that nothing but what others have changed is put right. A release's objects may ask not to have that
+	// done to them.
+	Correcting bool
 	// Unchanged tells which objects are known to be unchanged, on both sides; no request is made for them. Nil: none is.
 	Unchanged func(inventory.ID) bool
 	// StageTimeout is how long to wait for the definitions of one stage to be usable, and for an object that is recreated

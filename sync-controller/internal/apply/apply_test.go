@@ -27,6 +27,7 @@ data: {color: green}
 `
 
 func TestClusterCreateConfigureUnchanged(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	ns := f.namespace
 	for _, step := range []struct {
@@ -69,6 +70,7 @@ func TestClusterCreateConfigureUnchanged(t *testing.T) {
 }
 
 func TestClusterKnownUnchanged(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.mustApply(t, settings)
 	f.requests.take()
@@ -85,6 +87,7 @@ func TestClusterKnownUnchanged(t *testing.T) {
 }
 
 func TestClusterAllRefusalsAreReportedAndNothingIsApplied(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	_, err := f.apply(t, `
 apiVersion: v1
@@ -141,6 +144,7 @@ metadata: {name: unknown, namespace: NS}
 }
 
 func TestClusterSecretsAreNotRepeated(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	const canary = "hunter2-canary"
 	objects := f.parse(t, `
@@ -203,6 +207,7 @@ value: 1000
 `
 
 func TestClusterStages(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	group := f.namespace + ".example.org"
 	yaml := strings.NewReplacer("GADGET", "gadget", "GROUP", group).Replace(widgets)
@@ -237,6 +242,7 @@ spec:
 `
 
 func TestClusterImmutableFields(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		reason      string
 		annotations string
@@ -270,6 +276,7 @@ func TestClusterImmutableFields(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f := newFixture(t)
 			first := strings.NewReplacer("ANNOTATIONS", "", "IMAGE", "example.org/app:1").Replace(job)
 			f.mustApply(t, first)
@@ -294,6 +301,7 @@ func TestClusterImmutableFields(t *testing.T) {
 }
 
 func TestClusterRecreateService(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	const service = `
 apiVersion: v1
@@ -309,6 +317,7 @@ spec: {type: NodePort, clusterIP: ADDRESS, ports: [{port: 80, nodePort: 30123}]}
 }
 
 func TestClusterObjectsSteer(t *testing.T) {
+	t.Parallel()
 	const yaml = `
 apiVersion: v1
 kind: ConfigMap
@@ -331,6 +340,7 @@ data: {ours: VALUE}
 		"override":           {reason: "what kubectl set and is not in the source goes", key: "ssa: Override", live: true, want: "configured", data: map[string]string{"ours": "1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			f := newFixture(t)
 			if c.live {
 				f.kubectl(t, map[string]any{"ours": "0", "theirs": "0"})
@@ -368,6 +378,7 @@ func (f *fixture) kubectl(t *testing.T, data map[string]any) {
 }
 
 func TestClusterTakeOver(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.kubectl(t, map[string]any{"color": "blue"})
 	const yaml = `
@@ -396,6 +407,7 @@ data: {color: blue}
 }
 
 func TestClusterFieldTakenAndGivenBackBecomesOursAgain(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	f.mustApply(t, settings)
 	for _, color := range []string{"red", "blue"} {

@@ -9,6 +9,7 @@ import (
 	"github.com/fluxcd/pkg/ssa/utils"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +32,7 @@ type step struct {
 	live    *unstructured.Unstructured // as it was read, while it is needed; nil when it does not exist
 	applied *unstructured.Unstructured // as the API server returned it; nil when nothing was written
 	change  Change
+	written bool
 	failure *Failure
 }
 
@@ -113,14 +115,18 @@ func (r *run) checkKind(it item) *Failure {
 	namespaced, err := r.kinds.find(gvk)
 	switch {
 	case meta.IsNoMatchError(err):
-		return failed(it, "cannot be applied: no kind %s in group %s: is its CRD installed?",
-			gvk.Kind, gvk.GroupVersion())
+		return unknownKind(it)
 	case err != nil:
 		return refused(it, "lookup of its kind failed", err)
 	case namespaced && it.entry.ID.Namespace == "":
 		return failed(it, "namespace not specified: set metadata.namespace, or a target namespace for all objects")
 	}
 	return nil
+}
+
+func unknownKind(it item) *Failure {
+	gvk := it.entry.Kind()
+	return failed(it, "cannot be applied: no kind %s in group %s: is its CRD installed?", gvk.Kind, gvk.GroupVersion())
 }
 
 // read gets the live object; nil when it does not exist.
@@ -137,22 +143,39 @@ func (r *run) read(ctx context.Context, it item) (*unstructured.Unstructured, *F
 	return live, nil
 }
 
-// try is the dry-run. For a kind that this apply has just defined it waits until the API server serves it.
+// try is the dry-run. A kind that this apply has just defined, or defined anew, takes the API server a moment: for that
+// long nothing that it says of the kind counts.
 func (r *run) try(ctx context.Context, it item) (*unstructured.Unstructured, error) {
 	if !r.kinds.justDefined(it.entry.ID.GroupKind) {
 		return r.patch(ctx, it, client.DryRunAll)
 	}
+	limited, cancel := context.WithTimeout(ctx, r.options.stageTimeout())
+	defer cancel()
 	var tried *unstructured.Unstructured
 	var tryErr error
-	err := wait.PollUntilContextTimeout(ctx, pollFirst, r.options.stageTimeout(), true,
-		func(ctx context.Context) (bool, error) {
-			tried, tryErr = r.patch(ctx, it, client.DryRunAll)
-			return !unserved(tryErr), nil
-		})
+	started := time.Now()
+	again := wait.Backoff{Duration: pollFirst, Factor: 1.5, Steps: 10, Cap: time.Second}
+	err := again.DelayFunc().Until(limited, true, true, func(ctx context.Context) (bool, error) {
+		answer, refusal := r.patch(ctx, it, client.DryRunAll)
+		if tryErr != nil && ctx.Err() != nil { // the last answer says more than that there is none any more
+			return false, nil
+		}
+		tried, tryErr = answer, refusal
+		early := outdated(tryErr) && time.Since(started) < schemaPatience
+		return !unserved(tryErr) && !early, nil
+	})
 	if tryErr == nil {
 		tryErr = err
 	}
 	return tried, tryErr
+}
+
+// schemaPatience is how long after a definition a refusal may be one by the definition before.
+const schemaPatience = 5 * time.Second
+
+// outdated says that the refusal is one of the object's content, so that another definition could do without it.
+func outdated(err error) bool {
+	return apierrors.IsInvalid(err) || err != nil && strings.Contains(err.Error(), "field not declared in schema")
 }
 
 // patch makes the server-side apply request and returns the object as the API server sees it then.
@@ -183,6 +206,9 @@ func missingNamespace(err error) string {
 func (r *run) explain(s step, err error) *Failure {
 	if name := missingNamespace(err); name != "" {
 		return failed(s.item, "cannot be applied: namespace %s does not exist: create it, or add it to the source", name)
+	}
+	if unserved(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse) { // it was, a while ago
+		return unknownKind(s.item)
 	}
 	failure := refused(s.item, "dry-run failed", err)
 	if s.live != nil && strings.Contains(err.Error(), "immutable") {

@@ -129,6 +129,7 @@ func (f *fixture) flux(t *testing.T, yaml string) *ssa.ChangeSet {
 }
 
 func TestClusterTakesOverFromFluxAndBackWithoutAWrite(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	if created := f.flux(t, ordinary); len(created.Entries) < 12 {
 		t.Fatalf("Flux applied %d objects", len(created.Entries))

@@ -10,7 +10,8 @@ import (
 
 // TestClusterManyObjects holds a set that is larger than any limit on the way, and says what it costs.
 func TestClusterManyObjects(t *testing.T) {
-	const n = 300
+	t.Parallel()
+	const n = 60
 	f := newFixture(t)
 	var yaml strings.Builder
 	for i := range n {

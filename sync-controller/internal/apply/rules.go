@@ -1,6 +1,7 @@
 package apply
 
 import (
+	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/ssa/utils"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,8 +15,14 @@ import (
 //	reconcile: disabled    leave the object alone
 //	force: enabled         recreate it when a field is immutable
 //
-// Values are compared without regard to case. An empty live object is one that does not exist.
-type rules struct{ group string }
+// Values are compared without regard to case. A nil live object is one that does not exist. An object of a Helm release
+// has one more, which counts only while others' changes are corrected:
+//
+//	driftDetection: disabled   leave the object alone
+type rules struct {
+	group      string
+	correcting bool
+}
 
 // mayLeaveAlone says whether the desired object has one of the rules by which an existing one is left alone.
 func (r rules) mayLeaveAlone(desired *unstructured.Unstructured) bool {
@@ -26,6 +33,10 @@ func (r rules) leaveAlone(desired, live *unstructured.Unstructured) bool {
 	off := map[string]string{r.group + "/reconcile": kustomizev1.DisabledValue}
 	ignored := map[string]string{r.group + "/ssa": kustomizev1.IgnoreValue}
 	if anyIn(off, desired, live) || anyIn(ignored, desired, live) {
+		return true
+	}
+	undetected := map[string]string{helmv2.DriftDetectionMetadataKey: helmv2.DriftDetectionDisabledValue}
+	if r.correcting && r.group == helmv2.GroupVersion.Group && anyIn(undetected, desired, live) {
 		return true
 	}
 	once := map[string]string{r.group + "/ssa": kustomizev1.IfNotPresentValue}

@@ -89,6 +89,17 @@ func prepare(o rendering.Object, owner inventory.Owner, scopes *scopes) (item, e
 	return it, nil
 }
 
+// DropNamespaces takes the namespace off objects whose kind has none, in place: kustomize puts one on every kind that it
+// does not know. [Applier.Prepare] does the same to its copies. What cannot be looked up is left as it is.
+func DropNamespaces(mapper meta.RESTMapper, objects []rendering.Object) {
+	scopes := newScopes(mapper, objects)
+	for _, o := range objects {
+		if o.Object != nil && o.Object.GetNamespace() != "" && scopes.isCluster(o.Object.GroupVersionKind()) {
+			o.Object.SetNamespace("")
+		}
+	}
+}
+
 // Len returns how many objects the set has.
 func (s Set) Len() int { return len(s.items) }
 

@@ -24,38 +24,50 @@ func (r *run) settle(ctx context.Context, name string, steps []step) error {
 	deadline, cancel := context.WithTimeout(ctx, r.options.stageTimeout())
 	defer cancel()
 	err := r.each(ctx, len(steps), func(_ context.Context, i int) {
-		if s := &steps[i]; s.applied != nil && !r.usable(s.applied) {
+		if s := &steps[i]; s.applied != nil && r.missing(s.applied) != "" {
 			s.failure = r.waitUsable(deadline, s.item)
 		}
 	})
-	if err != nil {
-		return err
-	}
-	return failures(name, true, steps)
+	return join(err, failures(name, true, steps))
 }
 
 // waitUsable looks at an object until it is usable or the deadline is over.
 func (r *run) waitUsable(deadline context.Context, it item) *Failure {
-	var failure *Failure
+	var last string
 	again := wait.Backoff{Duration: pollFirst, Factor: 1.5, Steps: 10, Cap: time.Second}
+	var failure *Failure
 	err := again.DelayFunc().Until(deadline, true, true, func(ctx context.Context) (bool, error) {
-		var live *unstructured.Unstructured
-		live, failure = r.read(ctx, it)
-		return failure != nil || live != nil && r.usable(live), nil
+		live, err := r.read(ctx, it)
+		switch {
+		case ctx.Err() != nil: // that is why it was not read
+			return false, nil
+		case err != nil:
+			failure = err
+		case live == nil:
+			last = "somebody has deleted it"
+		default:
+			last = r.missing(live)
+		}
+		return failure != nil || last == "", nil
 	})
 	if failure == nil && err != nil {
-		failure = failed(it, "was applied, but cannot be used after %s", r.options.stageTimeout().Round(time.Second))
+		failure = failed(it, "was applied, but what follows cannot use it yet: %s", last)
 	}
 	return failure
 }
 
-// usable says that an object is as far as the next stage needs it.
-func (r *run) usable(live *unstructured.Unstructured) bool {
+// missing says what keeps an object from being as far as the next stage needs it; empty when nothing does.
+func (r *run) missing(live *unstructured.Unstructured) string {
 	result, err := status.Compute(live)
-	if err != nil || result.Status != status.CurrentStatus {
-		return false
+	switch {
+	case err != nil:
+		return "its status cannot be read"
+	case result.Status != status.CurrentStatus:
+		return string(result.Status) + ": " + result.Message
+	case utils.IsCRD(live) && !r.served(live):
+		return "the API server does not serve it yet"
 	}
-	return !utils.IsCRD(live) || r.served(live)
+	return ""
 }
 
 // served says that every version that the definition serves has become known to the mapper.

@@ -2,6 +2,7 @@ package apply
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/fluxcd/pkg/ssa/utils"
@@ -40,20 +41,31 @@ func (s Set) stages() []stage {
 	return stages
 }
 
-// Apply applies the set. With an error, the change set holds what was done until then. The error is an [*Error] when
-// objects were refused, or tells what ended the context.
+// Apply applies the set. With an error, the change set holds what was done until then. There is an [*Error] in the error
+// when objects were refused, and what ended the context when that was it.
 //
-// Nothing of a stage is written unless all its objects pass their dry-run. Stages before it remain applied: a custom
-// resource cannot be tried before its kind exists.
+// Nothing of a stage is written unless all its objects pass their dry-run (see [Options] for the exception). Stages before
+// it remain applied: a custom resource cannot be tried before its kind exists.
 func (a *Applier) Apply(ctx context.Context, set Set, o Options) (ChangeSet, error) {
-	run := run{Applier: a, options: o, kinds: newKinds(a.Client.RESTMapper()), rules: rules{group: a.Owner.Group}}
+	run := run{
+		Applier: a, options: o, kinds: newKinds(a.Client.RESTMapper()),
+		rules: rules{group: a.Owner.Group, correcting: o.Correcting},
+	}
 	var changes ChangeSet
+	var refused []Failure
 	for _, st := range set.stages() {
 		done, err := run.stage(ctx, st)
 		changes = append(changes, done...)
-		if err != nil {
+		var some *Error
+		switch {
+		case o.Separately && ctx.Err() == nil && errors.As(err, &some):
+			refused = append(refused, some.Failures...)
+		case err != nil:
 			return changes, err
 		}
+	}
+	if len(refused) > 0 {
+		return changes, &Error{Stage: stageResources, Written: true, Failures: refused}
 	}
 	return changes, nil
 }
@@ -72,29 +84,27 @@ func (r *run) stage(ctx context.Context, st stage) (ChangeSet, error) {
 	err := r.each(ctx, len(steps), func(ctx context.Context, i int) {
 		steps[i] = r.check(ctx, st.items[i])
 	})
-	if err == nil {
-		err = failures(st.name, false, steps)
+	if err != nil || !r.options.Separately {
+		if err = join(err, failures(st.name, false, steps)); err != nil {
+			return nil, err
+		}
 	}
-	if err != nil {
-		return nil, err
-	}
-	written, err := r.write(ctx, st.name, steps)
+	err = r.write(ctx, st.name, steps)
 	changes := make(ChangeSet, 0, len(steps))
-	for i, s := range steps {
-		if written[i] || s.plan == planNothing {
+	for _, s := range steps {
+		if s.failure == nil && (s.written || s.plan == planNothing) {
 			changes = append(changes, s.change)
 		}
 	}
-	if err == nil && st.name != stageResources {
+	if st.name != stageResources && (err == nil || r.options.Separately) {
 		err = r.settle(ctx, st.name, steps)
 	}
 	return changes, err
 }
 
-// write carries out the steps, those of the same rank concurrently, and stops after a rank in which one failed. It says
-// which steps were written.
-func (r *run) write(ctx context.Context, name string, steps []step) ([]bool, error) {
-	written := make([]bool, len(steps))
+// write carries out the steps, those of the same rank concurrently. It stops after a rank in which one failed, unless each
+// is on its own.
+func (r *run) write(ctx context.Context, name string, steps []step) error {
 	order := inventory.NewOrder()
 	for start := 0; start < len(steps); {
 		rank, end := order.Rank(steps[start].kind()), start+1
@@ -103,25 +113,24 @@ func (r *run) write(ctx context.Context, name string, steps []step) ([]bool, err
 		}
 		err := r.each(ctx, end-start, func(ctx context.Context, i int) {
 			s := &steps[start+i]
-			if s.plan == planNothing {
+			if s.plan == planNothing || s.failure != nil {
 				return
 			}
 			s.failure = r.carryOut(ctx, s)
-			written[start+i] = s.failure == nil
+			s.written = s.failure == nil
 			s.live = nil
 			if name == stageResources {
 				s.applied = nil // nothing waits for it
 			}
 		})
-		if err == nil {
-			err = failures(name, true, steps)
-		}
-		if err != nil {
-			return written, err
+		if err != nil || !r.options.Separately {
+			if err = join(err, failures(name, true, steps)); err != nil {
+				return err
+			}
 		}
 		start = end
 	}
-	return written, nil
+	return failures(name, true, steps)
 }
 
 // each calls do for 0 to n-1, some of them at once, and returns why the context ended, if it did.
@@ -146,6 +155,17 @@ func (r *run) each(ctx context.Context, n int, do func(ctx context.Context, i in
 		return fmt.Errorf("apply: %w", err)
 	}
 	return nil
+}
+
+// join is why the context ended, with the objects that were refused by then: one of them may be why it took so long.
+func join(ended, refused error) error {
+	switch {
+	case refused == nil:
+		return ended
+	case ended == nil:
+		return refused
+	}
+	return fmt.Errorf("%w: %w", ended, refused)
 }
 
 // failures joins the failures of the steps; nil without one.

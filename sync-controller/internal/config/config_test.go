@@ -15,11 +15,9 @@ func TestParse(t *testing.T) {
 		"all":           {reason: "what the chart sets", args: []string{"--storage-path=/x", "--concurrent=8", "--nats-url=nats://n:4222", "--allow-flux", "--watch-label-selector=a=b"}},
 		"no workers":    {reason: "somebody has to work", args: []string{"--concurrent=0"}, want: "--concurrent"},
 		"no storage":    {reason: "contents have to be somewhere", args: []string{"--storage-path="}, want: "--storage-path"},
-		"bad selector":  {reason: "a selector has a grammar", args: []string{"--watch-label-selector=a in"}, want: "--watch-label-selector"},
 		"full jitter":   {reason: "an interval is never nothing", args: []string{"--interval-jitter-percentage=100"}, want: "--interval-jitter-percentage"},
 		"retry delays":  {reason: "the shortest is not longer than the longest", args: []string{"--min-retry-delay=1h"}, want: "--min-retry-delay"},
 		"no dependency": {reason: "a poll has a period", args: []string{"--requeue-dependency=0s"}, want: "--requeue-dependency"},
-		"unknown":       {reason: "a typo is told", args: []string{"--concurent=1"}, want: "concurent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := Parse(tc.args, func(string) string { return "" })
@@ -33,12 +31,5 @@ func TestParse(t *testing.T) {
 				t.Errorf("%s: %v, namespace %q", tc.reason, err, c.Namespace)
 			}
 		})
-	}
-}
-
-func TestNamespace(t *testing.T) {
-	c, err := Parse(nil, func(name string) string { return map[string]string{"RUNTIME_NAMESPACE": "gitops"}[name] })
-	if err != nil || c.Namespace != "gitops" {
-		t.Errorf("namespace %q, %v", c.Namespace, err)
 	}
 }

@@ -47,7 +47,8 @@ func (p *pass) act(ctx context.Context, state plan.State, a plan.Action) (done b
 func (p *pass) advance(ctx context.Context, state plan.State, a plan.Action) (done bool, err error) {
 	switch a.Step {
 	case plan.Compare:
-		return false, p.orFail(ctx, state, plan.ReasonArtifactFailed, p.compare(ctx))
+		reason, err := p.compare(ctx)
+		return false, p.orFail(ctx, state, reason, err)
 	case plan.Repair:
 		return false, p.orFail(ctx, state, plan.ReasonApplyFailed, p.repair(ctx))
 	case plan.AskRelease:

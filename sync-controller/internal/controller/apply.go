@@ -92,13 +92,15 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 	case err != nil:
 		return false, p.applyFailed(ctx, state, err)
 	}
-	p.mem.refs = healthRefs(p.subject.healthChecks(), content, p.self())
+	if err := p.findRefs(content); err != nil {
+		return false, p.applyFailed(ctx, state, err)
+	}
 	macs, err := set.ContentMACs(p.PrintKey)
 	if err != nil {
 		return false, p.applyFailed(ctx, state, err)
 	}
 	drifted := p.mem.mailbox.clear()
-	options := apply.Options{Force: p.subject.force()}
+	options := apply.Options{Force: p.subject.force(), Correcting: p.releasing() == 0}
 	if !deep {
 		options.Unchanged = p.unchanged(macs)
 	}

@@ -60,6 +60,7 @@ func (s *stack) hang(name string) {
 }
 
 func TestHealth(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Wait = true })
 	s.render(ks, first, s.deployment("web"), s.configMap("one", "1"))
@@ -97,6 +98,7 @@ func TestHealth(t *testing.T) {
 }
 
 func TestDependsOn(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	db := s.kustomization("db")
 	app := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
@@ -106,7 +108,7 @@ func TestDependsOn(t *testing.T) {
 	s.ready(app, "False", "DependencyNotReady", "db")
 	s.render(db, first, s.configMap("db", "1"))
 	s.ready(db, "True", "ReconciliationSucceeded", first)
-	s.within(3*time.Second, "the dependent follows at once", func() string {
+	s.eventually("the dependent follows, long before it would look by itself", func() string {
 		s.get(app, "app")
 		if app.Status.LastAppliedRevision != first {
 			return "it does not"
@@ -125,6 +127,7 @@ func TestDependsOn(t *testing.T) {
 }
 
 func TestReadyExpr(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	s.kustomization("db")
 	app := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
@@ -140,6 +143,7 @@ func TestReadyExpr(t *testing.T) {
 
 // TestMovedObject: an object that goes from one Kustomization to another of the same source is never deleted.
 func TestMovedObject(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	a, b := s.kustomization("a"), s.kustomization("b")
 	s.render(a, first, s.configMap("shared", "1"), s.configMap("a", "1"))
@@ -166,6 +170,7 @@ func TestMovedObject(t *testing.T) {
 }
 
 func TestRenderFailureIsMirrored(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
@@ -202,6 +207,7 @@ func (s *stack) request(ks *kustomizev1.Kustomization, token string) {
 }
 
 func TestRequest(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
@@ -227,6 +233,7 @@ func TestRequest(t *testing.T) {
 }
 
 func TestSuspend(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Suspend = true })
 	s.render(ks, first, s.configMap("one", "1"))
@@ -242,6 +249,7 @@ func TestSuspend(t *testing.T) {
 }
 
 func TestDeletion(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason string
 		change func(*kustomizev1.Kustomization)
@@ -254,6 +262,7 @@ func TestDeletion(t *testing.T) {
 		"wait":     {"objects are waited for", func(ks *kustomizev1.Kustomization) { ks.Spec.DeletionPolicy = "WaitForTermination" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newStack(t).start()
 			ks := s.kustomization("app", tc.change)
 			s.render(ks, first, s.configMap("one", "1"))
@@ -272,6 +281,7 @@ func TestDeletion(t *testing.T) {
 
 // TestRecreated: a subject of the same name is another subject.
 func TestRecreated(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.DeletionPolicy = "Orphan" })
 	s.render(ks, first, s.configMap("one", "1"))
@@ -296,6 +306,7 @@ func TestRecreated(t *testing.T) {
 }
 
 func TestUnsupported(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 		ks.Spec.KubeConfig = &meta.KubeConfigReference{SecretRef: &meta.SecretKeyReference{Name: "x"}}
@@ -307,7 +318,9 @@ func TestUnsupported(t *testing.T) {
 }
 
 func TestFluxInRepository(t *testing.T) {
-	s := newStack(t).start()
+	s := newStack(t)
+	s.allowFlux = false
+	s.start()
 	flux := s.deployment("kustomize-controller")
 	flux.SetLabels(map[string]string{"app.kubernetes.io/part-of": "flux"})
 	if err := setImage(flux.Object, "ghcr.io/fluxcd/kustomize-controller:v1.9.4"); err != nil {
@@ -323,6 +336,7 @@ func TestFluxInRepository(t *testing.T) {
 
 func TestFluxInCluster(t *testing.T) {
 	s := newStack(t)
+	s.allowFlux = false
 	flux := s.deployment("helm-controller")
 	flux.SetLabels(map[string]string{"app.kubernetes.io/part-of": "flux"})
 	if err := setImage(flux.Object, "ghcr.io/fluxcd/helm-controller:v1.6.4"); err != nil {
@@ -341,6 +355,7 @@ func TestFluxInCluster(t *testing.T) {
 }
 
 func TestImpersonation(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 		ks.Spec.ServiceAccountName = "tenant"
@@ -375,6 +390,7 @@ func TestImpersonation(t *testing.T) {
 }
 
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 		ks.Annotations = map[string]string{"event.toolkit.fluxcd.io/team": "red"}

@@ -6,17 +6,13 @@ import (
 	"time"
 
 	"filippo.io/age"
+	"github.com/fluxcd/pkg/runtime/conditions"
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/metrics"
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/metadata"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-
-	"github.com/fluxcd/pkg/runtime/conditions"
 
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
@@ -54,20 +50,6 @@ type Settings struct {
 	Now     func() time.Time
 	// Wrap stands between the reconcilers and their hands; nil for nothing.
 	Wrap func(HandsFor) HandsFor
-}
-
-// CacheOptions are what the manager's cache has to be limited to: of Deployments, only Flux's are of interest.
-func CacheOptions(namespaces map[string]cache.Config) cache.Options {
-	flux := labels.SelectorFromSet(labels.Set{fluxPartLabel: fluxPart})
-	return cache.Options{
-		DefaultNamespaces: namespaces,
-		ByObject:          map[client.Object]cache.ByObject{&appsv1.Deployment{}: {Label: flux}},
-	}
-}
-
-// Uncached are the kinds that are always read live.
-func Uncached() []client.Object {
-	return []client.Object{&corev1.Secret{}, &corev1.ConfigMap{}, &corev1.ServiceAccount{}}
 }
 
 // Build makes the reconcilers of all kinds with everything they share, and registers them with the manager. The function it

@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-gitops/sluice/api/rendering"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
 )
 
@@ -66,15 +68,12 @@ func (p *pass) open(h held) (rendering.Content, error) {
 	if err := p.complete(content); err != nil {
 		return rendering.Content{}, err
 	}
+	apply.DropNamespaces(p.Mapper, content.Objects)
 	return content, nil
 }
 
-// Flux's own controllers, of which two kinds of objects must never be applied by one repository.
-const (
-	fluxPartLabel   = "app.kubernetes.io/part-of"
-	fluxPart        = "flux"
-	fluxImagePrefix = "ghcr.io/fluxcd/"
-)
+// fluxImagePrefix is where the images of Flux's own controllers come from.
+const fluxImagePrefix = "ghcr.io/fluxcd/"
 
 // fluxIn names Flux's own controllers in a content.
 func fluxIn(content rendering.Content) []string {
@@ -88,7 +87,7 @@ func fluxIn(content rendering.Content) []string {
 }
 
 func isFluxController(o *unstructured.Unstructured) bool {
-	if o == nil || o.GetKind() != "Deployment" || !fluxControllerName(o.GetName()) || o.GetLabels()[fluxPartLabel] != fluxPart {
+	if o == nil || o.GetKind() != "Deployment" || !fluxControllerName(o.GetName()) || o.GetLabels()[config.FluxLabel] != config.FluxPart {
 		return false
 	}
 	containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")

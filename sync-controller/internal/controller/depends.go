@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
 
@@ -50,18 +52,21 @@ func (p *pass) dependencies(ctx context.Context) ([]plan.Dependency, error) {
 }
 
 func (p *pass) dependency(ctx context.Context, ref fluxmeta.DependencyReference) (plan.Dependency, error) {
-	key := client.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
-	if key.Namespace == "" {
-		key.Namespace = p.key.Namespace
-	}
-	d := plan.Dependency{Name: p.Kind.name + "/" + key.String(), Expr: ref.ReadyExpr}
+	key := dependencyKey(p.key, ref)
+	d := plan.Dependency{Name: key.String(), Expr: ref.ReadyExpr}
 	if _, err := p.Access.Reference(p.key.Namespace, p.Kind.name, ref.Namespace, ref.Name); err != nil {
 		d.Found, d.Trouble = true, err.Error()
 		return d, nil
 	}
 	o := p.Kind.newObject()
-	if err := p.Client.Get(ctx, key, o); err != nil {
-		return d, client.IgnoreNotFound(err)
+	switch err := p.Client.Get(ctx, client.ObjectKey{Namespace: key.Namespace, Name: key.Name}, o); {
+	case ctx.Err() != nil:
+		return d, ctx.Err()
+	case client.IgnoreNotFound(err) != nil: // one in a namespace that is not watched
+		d.Found, d.Trouble = true, err.Error()
+		return d, nil
+	case err != nil:
+		return d, nil
 	}
 	dep := p.Kind.wrap(o)
 	status := dep.status()
@@ -77,6 +82,29 @@ func (p *pass) dependency(ctx context.Context, ref fluxmeta.DependencyReference)
 		d.Holds, d.Trouble = p.evaluate(ctx, ref.ReadyExpr, o)
 	}
 	return d, nil
+}
+
+// cycle looks whether a subject whose dependencies are not ready waits for itself in the end. Expressions may let it out of
+// a cycle, and are not followed.
+func (p *pass) cycle(ctx context.Context, state *plan.State) ([]string, error) {
+	if state.Attempt.Stage != plan.Started || state.Attempt.Age < plan.Patience || len(plan.Blocked(state.Dependencies)) == 0 {
+		return nil, nil
+	}
+	depends := make(map[string][]string)
+	err := p.eachSubject(ctx, func(key keep.Key, s subject) error {
+		for _, ref := range s.dependsOn() {
+			if ref.ReadyExpr == "" {
+				depends[key.String()] = append(depends[key.String()], dependencyKey(key, ref).String())
+			}
+		}
+		return nil
+	})
+	return plan.Cycle(p.key.String(), func(name string) []string { return depends[name] }), err
+}
+
+// dependencyKey is the subject that a reference of another one names.
+func dependencyKey(from keep.Key, ref fluxmeta.DependencyReference) keep.Key {
+	return keep.Key{Kind: from.Kind, Namespace: cmp.Or(ref.Namespace, from.Namespace), Name: ref.Name}
 }
 
 // evaluate runs a readyExpr over the subject and a dependency. It is compiled once per generation.

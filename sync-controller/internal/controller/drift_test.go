@@ -16,6 +16,7 @@ import (
 )
 
 func TestDriftIsCorrected(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"), s.configMap("two", "2"))
@@ -28,7 +29,7 @@ func TestDriftIsCorrected(t *testing.T) {
 	s.delete(&v1alpha1.Render{}, "kustomization-app")
 
 	s.tamper("one", "foreign")
-	s.within(10*time.Second, "the change is corrected", func() string { return s.value("one", "1") })
+	s.eventually("the change is corrected", func() string { return s.value("one", "1") })
 	s.eventually("the correction is told", func() string {
 		s.get(record, "kustomization-app")
 		if d := record.Drift; d == nil || d.Corrections != 1 || d.Manager != "kubectl-edit" || !strings.HasSuffix(d.Object, "/one") {
@@ -37,11 +38,12 @@ func TestDriftIsCorrected(t *testing.T) {
 		return ""
 	})
 	s.delete(&corev1.ConfigMap{}, "two")
-	s.within(10*time.Second, "the deletion is corrected", func() string { return s.value("two", "2") })
+	s.eventually("the deletion is corrected", func() string { return s.value("two", "2") })
 	s.eventually("an Event names the culprit", func() string { return s.event("DriftCorrected", "one was changed by kubectl-edit") })
 }
 
 func TestFightSlowsDown(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
@@ -55,6 +57,7 @@ func TestFightSlowsDown(t *testing.T) {
 
 // TestFightWhileRefused: attempts that are refused again and again do not keep a fight from being fought.
 func TestFightWhileRefused(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 		ks.Spec.RetryInterval = &metav1.Duration{Duration: time.Second}

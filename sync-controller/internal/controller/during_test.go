@@ -61,6 +61,7 @@ func (s *stack) edit(ks *kustomizev1.Kustomization, change func(*kustomizev1.Kus
 // TestEditedDuringApply: what an apply that was under way reports is about the generation that it had read, and the newer
 // one comes next.
 func TestEditedDuringApply(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	reached, goOn := s.slowly()
 	s.start()
@@ -94,6 +95,7 @@ func TestEditedDuringApply(t *testing.T) {
 
 // TestSuspendedDuringApply: an apply that is under way ends, and nothing follows until the subject is resumed.
 func TestSuspendedDuringApply(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	reached, goOn := s.slowly()
 	s.start()

@@ -5,7 +5,6 @@ import (
 	"maps"
 	"os"
 	"strings"
-	"time"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -15,7 +14,11 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
+
+// maxEvent bounds the message of a core/v1 Event, in bytes; the API server takes 1024.
+const maxEvent = 1000
 
 // commitStatus marks an event that is only there to update the status of a commit.
 const (
@@ -24,15 +27,21 @@ const (
 	eventAnnotations  = "event.toolkit.fluxcd.io/"
 )
 
-// tell writes a core/v1 Event and the same to the bus.
-func (p *pass) tell(eventType, reason, message string, at time.Time) {
-	metadata := p.metadata(nil)
-	p.Recorder.AnnotatedEventf(p.subject.object(), metadata, eventType, reason, "%s", event.Shorten(message, 1000))
+// tell writes a core/v1 Event and the same to the bus. What is told there is told once, whatever else happens to the
+// subject within the same second.
+func (p *pass) tell(eventType, reason, message string) {
+	p.write(eventType, reason, message)
 	severity := eventv1.EventSeverityInfo
 	if eventType == corev1.EventTypeWarning {
 		severity = eventv1.EventSeverityError
 	}
-	p.announce(p.subject, at, severity, reason, message, metadata)
+	id := event.ID(p.subject.object().GetUID(), p.now, reason, p.subject.version()+" "+message)
+	p.announce(p.subject, id, severity, reason, message, p.metadata(nil))
+}
+
+// write writes a core/v1 Event.
+func (p *pass) write(eventType, reason, message string) {
+	p.Recorder.AnnotatedEventf(p.subject.object(), p.metadata(nil), eventType, reason, "%s", event.Shorten(message, maxEvent))
 }
 
 // announceState sends the subject's Ready condition to the bus, once per state and revision.
@@ -53,22 +62,27 @@ func (r *Reconciler) announceReady(s subject, last string) string {
 	if id == last {
 		return ""
 	}
-	severity := eventv1.EventSeverityError
+	severity := eventv1.EventSeverityInfo
 	extra := map[string]string{}
-	if ready.Status == metav1.ConditionTrue {
-		severity = eventv1.EventSeverityInfo
-	}
-	if severity == eventv1.EventSeverityInfo && r.Kind.listsChanges {
+	switch {
+	case ready.Status == metav1.ConditionTrue && r.Kind.listsChanges:
 		extra[commitStatusKey] = commitStatusValue
+	case isFailure(string(ready.Status), ready.Reason):
+		severity = eventv1.EventSeverityError
 	}
-	r.announce(s, ready.LastTransitionTime.Time, severity, ready.Reason, ready.Message, r.metadataOf(s, extra))
+	r.announce(s, id, severity, ready.Reason, ready.Message, r.metadataOf(s, extra))
 	return id
 }
 
-func (r *Reconciler) announce(s subject, at time.Time, severity, reason, message string, metadata map[string]string) {
+// isFailure says whether a Ready condition is one that somebody should be woken up for: to wait for a dependency is not, as
+// in Flux; what it waits for tells of its own failure.
+func isFailure(status, reason string) bool {
+	return status == string(metav1.ConditionFalse) && reason != plan.ReasonDependency
+}
+
+func (r *Reconciler) announce(s subject, id, severity, reason, message string, metadata map[string]string) {
 	o := s.object()
 	host, _ := os.Hostname()
-	id := event.ID(o.GetUID(), at, reason, s.version())
 	r.Announcer.Announce(id, event.Event{
 		InvolvedObject: corev1.ObjectReference{
 			APIVersion: r.Kind.group + "/" + r.Kind.version, Kind: r.Kind.name, Namespace: o.GetNamespace(), Name: o.GetName(),
@@ -109,6 +123,8 @@ func (r *Reconciler) Reannounce(ctx context.Context) {
 		return
 	}
 	for _, o := range r.Kind.items(list) {
-		r.announceReady(r.Kind.wrap(o), "")
+		if r.selects(o) {
+			r.announceReady(r.Kind.wrap(o), "")
+		}
 	}
 }

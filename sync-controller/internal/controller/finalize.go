@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -31,7 +32,8 @@ func (p *pass) finalize(ctx context.Context, a plan.Action) (done bool, err erro
 	}
 	base := p.stored.copied().object()
 	controllerutil.RemoveFinalizer(p.subject.object(), finalizer)
-	err = p.Client.Patch(ctx, p.subject.object(), client.MergeFrom(base), client.FieldOwner(Name))
+	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}) // the list of finalizers is replaced whole
+	err = p.Client.Patch(ctx, p.subject.object(), patch, client.FieldOwner(Name))
 	if client.IgnoreNotFound(err) != nil {
 		return true, fmt.Errorf("remove finalizer: %w", err)
 	}
@@ -52,6 +54,9 @@ func (p *pass) deleteAll(ctx context.Context, await bool) (gone bool, err error)
 	if err != nil {
 		return false, err
 	}
+	if err := p.adoptRecorded(ctx); err != nil {
+		return false, err
+	}
 	entries := p.statusInventory().Entries()
 	inventory.SortForApply(entries)
 	if p.mem.record.Stage != plan.Stage(deletingStage) {
@@ -65,19 +70,32 @@ func (p *pass) deleteAll(ctx context.Context, await bool) (gone bool, err error)
 		}
 		result, err := hands.Pruner.Prune(ctx, p.releasable(remove))
 		if err != nil {
-			p.tell(corev1.EventTypeWarning, plan.ReasonPruneFailed, err.Error(), p.now)
+			p.tell(corev1.EventTypeWarning, plan.ReasonPruneFailed, err.Error())
 			return false, fmt.Errorf("delete what was applied: %w", err)
 		}
 		if lines := result.Changes.Changed().Lines(maxEntries); len(lines) > 0 {
-			p.tell(corev1.EventTypeNormal, plan.ReasonSucceeded, joinLines(lines), p.now)
+			p.tell(corev1.EventTypeNormal, plan.ReasonSucceeded, joinLines(lines))
 		}
 		p.mem.record.Stage = plan.Stage(deletingStage)
 	}
-	if !await {
+	if !await && !p.mem.awaited {
 		return true, nil
 	}
 	rest, err := hands.Pruner.Terminating(ctx, p.releasable(entries))
-	return len(rest) == 0, err
+	if p.mem.awaited = await; await || len(rest) == 0 {
+		return len(rest) == 0, err
+	}
+	p.tell(corev1.EventTypeWarning, plan.ReasonPruneFailed, "not waited for any longer, and still there: "+describeAll(rest))
+	return true, nil
+}
+
+// describeAll names objects, at most maxEntries of them.
+func describeAll(entries []inventory.Entry) string {
+	names := make([]string, 0, len(entries))
+	for _, e := range entries {
+		names = append(names, inventory.Describe(e.ID))
+	}
+	return strings.Join(limit(names, maxEntries), ", ")
 }
 
 // deletingStage marks, in memory, that deletions were requested.

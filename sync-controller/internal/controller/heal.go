@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -36,7 +37,7 @@ func (p *pass) heal(ctx context.Context) error {
 	}
 	if err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "drift could not be corrected", "objects", len(signals))
-		p.putBack(signals)
+		p.putBack(refused(signals, err))
 	}
 	corrected := changes.Changed()
 	if len(corrected) == 0 {
@@ -50,7 +51,7 @@ func (p *pass) heal(ctx context.Context) error {
 		p.noteDrift(c, manager)
 	}
 	message := strings.Join(limit(culprits, maxEntries), "\n")
-	p.tell(corev1.EventTypeNormal, ReasonDriftCorrected, message, p.now)
+	p.tell(corev1.EventTypeNormal, ReasonDriftCorrected, message)
 	return p.writeSync(ctx)
 }
 
@@ -92,13 +93,28 @@ func (p *pass) correct(ctx context.Context, signals map[inventory.ID]drift.Signa
 	if err != nil {
 		return nil, err
 	}
-	changes, err := hands.Applier.Apply(ctx, part, apply.Options{Force: p.subject.force()})
+	changes, err := hands.Applier.Apply(ctx, part, apply.Options{Force: p.subject.force(), Separately: true, Correcting: true})
 	if p.fingerprint(changes, macs) {
 		if saveErr := p.Store.SaveFingerprints(p.key, p.mem.prints); saveErr != nil && err == nil {
 			err = saveErr
 		}
 	}
 	return changes, err
+}
+
+// refused are the signals of the objects that an error names; all of them when it names none.
+func refused(signals map[inventory.ID]drift.Signal, err error) map[inventory.ID]drift.Signal {
+	var named *apply.Error
+	if !errors.As(err, &named) {
+		return signals
+	}
+	some := make(map[inventory.ID]drift.Signal, len(named.Failures))
+	for _, f := range named.Failures {
+		if s, signalled := signals[f.ID]; signalled {
+			some[f.ID] = s
+		}
+	}
+	return some
 }
 
 // putBack keeps signals for later, and makes later later.

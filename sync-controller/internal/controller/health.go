@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -22,15 +23,7 @@ const maxWaiting = 10
 // checkHealth looks once at what is not known to be healthy, and at what has moved since.
 func (p *pass) checkHealth(ctx context.Context, state plan.State) error {
 	moved := p.mem.mailbox.takeHealth()
-	checks := p.subject.healthChecks()
-	if p.mem.exprs == nil {
-		compiled, err := health.Compile(checks.exprs)
-		if err != nil {
-			return err
-		}
-		p.mem.exprs = compiled
-	}
-	if err := p.ensureRefs(checks); err != nil {
+	if err := p.ensureRefs(); err != nil {
 		return err
 	}
 	hands, err := p.hands()
@@ -59,14 +52,16 @@ func (p *pass) checkHealth(ctx context.Context, state plan.State) error {
 	return nil
 }
 
-// toCheck are the objects that are not known to be healthy, or that moved since they were.
+// toCheck are the objects that are not known to be healthy, that moved since they were, or of which no watch would say so.
 func (p *pass) toCheck(moved map[inventory.ID]bool) []health.Ref {
 	if p.mem.unhealthy == nil {
 		return p.mem.refs
 	}
+	ours := p.statusInventory()
 	var look []health.Ref
 	for _, ref := range p.mem.refs {
-		if p.mem.unhealthy[ref.ID] || moved[ref.ID] {
+		watched := ours.Has(ref.ID) && health.Relevant(ref.ID.GroupKind)
+		if !watched || p.mem.unhealthy[ref.ID] || moved[ref.ID] {
 			look = append(look, ref)
 		}
 	}
@@ -74,15 +69,25 @@ func (p *pass) toCheck(moved map[inventory.ID]bool) []health.Ref {
 }
 
 // ensureRefs finds out again, after a restart, which objects are checked.
-func (p *pass) ensureRefs(checks healthChecks) error {
-	if p.mem.refs != nil {
+func (p *pass) ensureRefs() error {
+	if p.mem.refs != nil && p.mem.exprs != nil {
 		return nil
 	}
 	content, err := p.heldContent()
 	if err != nil {
 		return err
 	}
-	p.mem.refs = healthRefs(checks, content, p.self())
+	return p.findRefs(content)
+}
+
+// findRefs finds out which objects of a content, or beside it, are checked.
+func (p *pass) findRefs(content rendering.Content) error {
+	checks := p.subject.healthChecks()
+	exprs, err := health.Compile(checks.exprs)
+	if err != nil {
+		return err
+	}
+	p.mem.exprs, p.mem.refs = exprs, healthRefs(checks, exprs, content, p.self())
 	return nil
 }
 
@@ -98,9 +103,9 @@ func healthState(r health.Report) string {
 	return v1alpha1.HealthHealthy
 }
 
-// healthRefs are the objects whose health decides: the named ones, or every applied one whose health can be bad. The
-// subject itself is never one of them.
-func healthRefs(checks healthChecks, content rendering.Content, self inventory.ID) []health.Ref {
+// healthRefs are the objects whose health decides: the named ones, or every applied one whose health can be bad, by its kind
+// or by an expression. The subject itself is never one of them.
+func healthRefs(checks healthChecks, exprs *health.Expressions, content rendering.Content, self inventory.ID) []health.Ref {
 	known := make(map[inventory.ID]health.Ref, len(content.Objects))
 	refs := make([]health.Ref, 0, len(content.Objects))
 	for _, o := range content.Objects {
@@ -109,7 +114,8 @@ func healthRefs(checks healthChecks, content rendering.Content, self inventory.I
 			Tainted: o.Tainted || o.Object.GetKind() == "Secret",
 		}
 		known[ref.ID] = ref
-		if checks.all && health.Relevant(ref.ID.GroupKind) && ref.ID != self && !skipped(o.Object) {
+		judged := health.Relevant(ref.ID.GroupKind) || exprs.Covers(ref.ID.GroupKind)
+		if checks.all && judged && ref.ID != self && !skipped(o.Object) {
 			refs = append(refs, ref)
 		}
 	}
@@ -117,15 +123,26 @@ func healthRefs(checks healthChecks, content rendering.Content, self inventory.I
 		return refs
 	}
 	for _, named := range checks.named {
-		ref := health.Ref{Entry: namedEntry(named, self.Namespace)}
-		if applied, ok := known[ref.ID]; ok {
-			ref = applied
-		}
-		if ref.ID != self {
+		if ref := namedRef(named, known, self.Namespace); ref.ID != self {
 			refs = append(refs, ref)
 		}
 	}
 	return refs
+}
+
+// namedRef is the applied object of that name, or one beside them. Without a namespace it is the subject's own, or none.
+func namedRef(named meta.NamespacedObjectKindReference, known map[inventory.ID]health.Ref, namespace string) health.Ref {
+	ref := health.Ref{Entry: namedEntry(named, namespace)}
+	if applied, found := known[ref.ID]; found {
+		return applied
+	}
+	if id := ref.ID; named.Namespace == "" {
+		id.Namespace = ""
+		if applied, found := known[id]; found {
+			return applied
+		}
+	}
+	return ref
 }
 
 func namedEntry(ref meta.NamespacedObjectKindReference, namespace string) inventory.Entry {
@@ -155,7 +172,9 @@ func vanishes(o *unstructured.Unstructured) bool {
 func skipped(o *unstructured.Unstructured) bool {
 	for _, set := range []map[string]string{o.GetAnnotations(), o.GetLabels()} {
 		for key, value := range set {
-			if strings.HasSuffix(key, ".toolkit.fluxcd.io/reconcile") && strings.EqualFold(value, "disabled") {
+			_, name, _ := strings.Cut(key, ".toolkit.fluxcd.io/")
+			if (name == "reconcile" && strings.EqualFold(value, kustomizev1.DisabledValue)) ||
+				(name == "ssa" && strings.EqualFold(value, kustomizev1.IgnoreValue)) {
 				return true
 			}
 		}

@@ -6,15 +6,12 @@ import (
 	"fmt"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
 )
@@ -64,23 +61,27 @@ func (p *pass) observeRelease(state *plan.State) {
 	}
 }
 
-// compare reads the newest record and the content, and lets package release decide what they ask for.
-func (p *pass) compare(ctx context.Context) error {
+// compare reads the newest record and the content, and lets package release decide what they ask for. With an error comes
+// the reason of the failure.
+func (p *pass) compare(ctx context.Context) (reason string, err error) {
 	h, isHelm := p.helm()
 	if !isHelm {
-		return nil
+		return "", nil
 	}
 	rendered, err := p.renderedRelease(ctx, 0)
 	if err != nil {
-		return err
+		return plan.ReasonArtifactFailed, err
 	}
 	storage, err := p.storage()
 	if err != nil {
-		return err
+		return plan.ReasonStateError, err
 	}
 	latest, err := storage.Latest(ctx, release.RefOf(h.hr))
 	if err != nil {
-		return err
+		return plan.ReasonStateError, err
+	}
+	if err := p.adopt(latest); err != nil {
+		return plan.ReasonStateError, err
 	}
 	facts := rendered.Facts()
 	s := release.State{
@@ -98,11 +99,11 @@ func (p *pass) compare(ctx context.Context) error {
 	decision := release.Decide(s)
 	if decision.Step == release.StepInstall || decision.Step == release.StepUpgrade {
 		if rendered, err = p.renderedRelease(ctx, decision.Next.Revision); err != nil {
-			return err
+			return plan.ReasonArtifactFailed, err
 		}
 	}
 	p.mem.release = releaseMemory{known: true, decision: decision, latest: latest, rendered: rendered}
-	return nil
+	return "", nil
 }
 
 // renderedRelease is the release that the attempt's content asks for; see goalContent for the version.
@@ -284,84 +285,6 @@ func (p *pass) snapshot(h helmRelease, latest *release.Release, failure string) 
 		}
 	}
 	p.noteRelease(p.syncInMemory(), release.Next(latest), latest.Version())
-}
-
-// uninstall removes the release from Helm's storage once its objects are gone.
-func (p *pass) uninstall(ctx context.Context) error {
-	h, isHelm := p.helm()
-	if !isHelm {
-		return nil
-	}
-	ref, recorded := release.RecordedRef(h.hr)
-	if !recorded {
-		ref = release.RefOf(h.hr)
-	}
-	storage, err := p.storage()
-	if err != nil {
-		return err
-	}
-	if _, err := storage.Uninstall(ctx, ref, h.hr.GetUninstall().KeepHistory); err != nil {
-		return fmt.Errorf("uninstall release %s: %w", ref, err)
-	}
-	return nil
-}
-
-// beginUninstall marks the release before its first object is deleted.
-func (p *pass) beginUninstall(ctx context.Context) error {
-	h, isHelm := p.helm()
-	if !isHelm {
-		return nil
-	}
-	ref, recorded := release.RecordedRef(h.hr)
-	if !recorded {
-		return nil
-	}
-	storage, err := p.storage()
-	if err != nil {
-		return err
-	}
-	latest, err := storage.Latest(ctx, ref)
-	if err != nil || latest == nil {
-		return err
-	}
-	_, err = storage.BeginUninstall(ctx, ref, latest)
-	return err
-}
-
-// releaseChart deletes the HelmChart that render-controller made for a HelmRelease, if it is still that one.
-func (p *pass) releaseChart(ctx context.Context) error {
-	h, isHelm := p.helm()
-	if !isHelm {
-		return nil
-	}
-	key := splitKey(h.source())
-	chart := &metav1.PartialObjectMetadata{}
-	chart.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.HelmChartKind))
-	if err := p.Live.Get(ctx, key, chart); err != nil {
-		return client.IgnoreNotFound(err)
-	}
-	if !p.owner().Owns(chart.Labels) {
-		return nil
-	}
-	precondition := client.Preconditions{UID: &chart.UID}
-	if err := p.Client.Delete(ctx, chart, precondition); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete HelmChart %s: %w", key, err)
-	}
-	return nil
-}
-
-// releasable leaves out what Helm never deletes: definitions of kinds, with everything inside them.
-func (p *pass) releasable(entries []inventory.Entry) []inventory.Entry {
-	if _, isHelm := p.helm(); !isHelm {
-		return entries
-	}
-	kept := make([]inventory.Entry, 0, len(entries))
-	for _, e := range entries {
-		if e.ID.GroupKind.Kind != "CustomResourceDefinition" {
-			kept = append(kept, e)
-		}
-	}
-	return kept
 }
 
 // complete gives a release's namespace to objects that a chart left without one.

@@ -53,6 +53,7 @@ func noWait(hr *helmv2.HelmRelease) {
 
 // TestForcedRelease: forceAt makes one release more of what is released already, once, and only beside its requestedAt.
 func TestForcedRelease(t *testing.T) {
+	t.Parallel()
 	install, upgrade := v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}, v1alpha1.ReleaseParameters{Revision: 2}
 	s := newStack(t).start()
 	hr := s.helmRelease("app", noWait)
@@ -99,6 +100,7 @@ func TestForcedRelease(t *testing.T) {
 
 // TestForceAgainstFailure: a release that failed and is not retried any more is released again, by force.
 func TestForceAgainstFailure(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	hr := s.failedRelease()
 	s.annotate(hr, map[string]string{meta.ReconcileRequestAnnotation: "a", helmv2.ForceRequestAnnotation: "a"})
@@ -115,6 +117,7 @@ func TestForceAgainstFailure(t *testing.T) {
 
 // TestResetFailures: resetAt forgets failures, so that one more attempt is made; another failure is the first again.
 func TestResetFailures(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	hr := s.failedRelease()
 	web := s.deployment("web")
@@ -140,6 +143,7 @@ func TestResetFailures(t *testing.T) {
 
 // TestChangeForgetsFailures: failures of other values do not count.
 func TestChangeForgetsFailures(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	hr := s.failedRelease()
 	values := map[string]any{"a": 2}
@@ -191,6 +195,7 @@ func TestRenderingArrivesLate(t *testing.T) {
 
 // TestReleaseRecordRefused: an end of a release that storage does not take at once is recorded later.
 func TestReleaseRecordRefused(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.refuse = &refusal{line: "PUT secrets", times: 2}
 	s.start()

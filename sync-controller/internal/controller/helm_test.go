@@ -120,6 +120,7 @@ func (s *stack) next(name string, want v1alpha1.ReleaseParameters) {
 }
 
 func TestHelmRelease(t *testing.T) {
+	t.Parallel()
 	install, upgrade := v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}, v1alpha1.ReleaseParameters{Revision: 2}
 	s := newStack(t).start()
 	hr := s.helmRelease("app")
@@ -177,6 +178,7 @@ func TestHelmRelease(t *testing.T) {
 }
 
 func TestHelmReleaseFails(t *testing.T) {
+	t.Parallel()
 	install := v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}
 	s := newStack(t).start()
 	hr := s.helmRelease("app")
@@ -213,6 +215,7 @@ func TestHelmReleaseFails(t *testing.T) {
 }
 
 func TestHelmReleaseUnsupported(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	hr := s.helmRelease("app", func(hr *helmv2.HelmRelease) { hr.Spec.Test = &helmv2.Test{Enable: true} })
 	s.released(hr, "False", "InvalidSpec", "spec.test.enable")
@@ -220,6 +223,7 @@ func TestHelmReleaseUnsupported(t *testing.T) {
 
 // TestHelmReleaseRestart: a new process goes on with its own release, and a superseding content unlocks it first.
 func TestHelmReleaseRestart(t *testing.T) {
+	t.Parallel()
 	install := v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}
 	s := newStack(t).start()
 	hr := s.helmRelease("app")

@@ -63,6 +63,9 @@ func (h helmRelease) view() plan.Subject {
 		policy = kustomizev1.DeletionPolicyDelete
 	}
 	wait, timeout := h.wait()
+	if !hr.DeletionTimestamp.IsZero() {
+		timeout = hr.GetUninstall().GetTimeout(hr.GetTimeout()).Duration
+	}
 	return plan.Subject{
 		Kind: helmv2.HelmReleaseKind, Namespace: hr.Namespace, Name: hr.Name, UID: hr.UID, Generation: hr.Generation,
 		Token:          hr.Annotations[meta.ReconcileRequestAnnotation],
@@ -150,7 +153,9 @@ func (h helmRelease) setInventory(refs []kustomizev1.ResourceRef) {
 
 // setToken answers the tokens of forceAt and resetAt too, whether or not they were acted on.
 func (h helmRelease) setToken(token string) {
-	h.hr.Status.LastHandledReconcileAt = token
+	if token != "" { // that it was taken back is not answered
+		h.hr.Status.LastHandledReconcileAt = token
+	}
 	if at := h.hr.Annotations[helmv2.ForceRequestAnnotation]; at != "" {
 		h.hr.Status.LastHandledForceAt = at
 	}

@@ -115,7 +115,12 @@ func (k kustomization) setInventory(refs []kustomizev1.ResourceRef) {
 	k.ks.Status.Inventory = &kustomizev1.ResourceInventory{Entries: refs}
 }
 
-func (k kustomization) setToken(token string)        { k.ks.Status.LastHandledReconcileAt = token }
+func (k kustomization) setToken(token string) {
+	if token != "" { // that it was taken back is not answered
+		k.ks.Status.LastHandledReconcileAt = token
+	}
+}
+
 func (k kustomization) setObserved(generation int64) { k.ks.Status.ObservedGeneration = generation }
 
 func (k kustomization) attempted(goal plan.Goal) { k.ks.Status.LastAttemptedRevision = goal.Revision }

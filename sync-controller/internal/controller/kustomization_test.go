@@ -16,6 +16,7 @@ const (
 )
 
 func TestApplyAndPrune(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"), s.configMap("two", "2"))

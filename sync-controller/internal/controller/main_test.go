@@ -1,18 +1,34 @@
 package controller
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"testing"
 
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
 
-// apiServer is the API server that all tests of the package share.
-var apiServer *rest.Config
+// What all tests of the package share, each in a namespace of its own: an API server, and what is known of its kinds.
+var (
+	apiServer *rest.Config
+	mapper    apimeta.RESTMapper
+)
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+// atOnce is how many tests run at once: they wait for the API server most of the time.
+const atOnce = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
@@ -25,11 +41,25 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, "start the API server:", err)
 		return 1
 	}
-	apiServer = started
-	code := m.Run()
-	if err := env.Stop(); err != nil {
-		fmt.Fprintln(os.Stderr, "stop the API server:", err)
+	defer func() {
+		if err := env.Stop(); err != nil {
+			fmt.Fprintln(os.Stderr, "stop the API server:", err)
+		}
+	}()
+	if err := share(started); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	return code
+	return m.Run()
+}
+
+// share prepares what all tests share.
+func share(started *rest.Config) error {
+	http, err := rest.HTTPClientFor(started)
+	if err != nil {
+		return err
+	}
+	apiServer = started
+	mapper, err = apiutil.NewDynamicRESTMapper(started, http)
+	return err
 }

@@ -91,6 +91,10 @@ type memory struct {
 	fluxTag   string
 	fluxNames []string
 	fights    map[inventory.ID]*fight
+	// awaited says that a deletion waits for what it deletes.
+	awaited bool
+	// troubled says that a failure was told, and not its end.
+	troubled bool
 
 	writes writes
 	// sync is the record as it was written last, next as it is to be.
@@ -155,6 +159,14 @@ func (m *memories) of(key keep.Key) *memory {
 		m.all[key] = found
 	}
 	return found
+}
+
+// find returns the subject's memory if there is one.
+func (m *memories) find(key keep.Key) (found *memory, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	found, ok = m.all[key]
+	return found, ok
 }
 
 // forget drops the subject's memory.

@@ -30,6 +30,9 @@ func (p *pass) observe(ctx context.Context) (plan.State, error) {
 	}
 	p.observeMailbox(&state)
 	state.Attempt = p.mem.attempt(p.now)
+	if state.Cycle, err = p.cycle(ctx, &state); err != nil {
+		return state, err
+	}
 	state.Unsynced = !p.Shared.synced(p.key)
 	if state.Attempt.Stage == plan.Applied {
 		if err := p.observePrune(ctx, &state); err != nil {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
@@ -46,6 +47,7 @@ func (p *pass) prune(ctx context.Context, state plan.State) (done bool, err erro
 	return false, p.save()
 }
 
+// sourceKey is the source of a Render as subject.source has it.
 func sourceKey(s v1alpha1.Source) string { return s.Kind + "/" + s.Namespace + "/" + s.Name }
 
 // ungate stops waiting for the Renders of the source.
@@ -140,7 +142,7 @@ func (p *pass) plannedBy(ctx context.Context, key keep.Key) (inventory.Inventory
 		return nil, err
 	}
 	r := render.Rendering
-	if r == nil || r.Tag == record.Tag || p.render == nil || sourceKey(render.Source) != sourceKey(p.render.Source) {
+	if r == nil || r.Tag == record.Tag || sourceKey(render.Source) != p.subject.source() {
 		return nil, nil
 	}
 	sealed, err := p.Fetcher.Get(ctx, r.URL, r.Digest, r.Size)
@@ -151,6 +153,7 @@ func (p *pass) plannedBy(ctx context.Context, key keep.Key) (inventory.Inventory
 	if err != nil {
 		return nil, err
 	}
+	apply.DropNamespaces(p.Mapper, content.Objects)
 	planned := make(inventory.Inventory, len(content.Objects))
 	for _, o := range content.Objects {
 		e := inventory.EntryOf(o.Object)

@@ -17,12 +17,13 @@ import (
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
 
 // Name of the controller, as it appears in events, field managers and metrics.
-const Name = "sync-controller"
+const Name = config.Name
 
 // maxSteps bounds a pass. An attempt has six stages; each may be preceded by a heal.
 const maxSteps = 24
@@ -111,7 +112,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		}
 		return waiting(0), fmt.Errorf("read %s: %w", key, err)
 	}
-	if r.Selector != nil && !r.Selector.Matches(labels.Set(object.GetLabels())) {
+	if !r.selects(object) {
 		r.leave(key)
 		return waiting(0), nil
 	}
@@ -146,6 +147,11 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		return waiting(0), fmt.Errorf("%s: %w", key, err)
 	}
 	return waiting(after), nil
+}
+
+// selects says whether a subject is this process' own.
+func (r *Reconciler) selects(o client.Object) bool {
+	return r.Selector == nil || r.Selector.Matches(labels.Set(o.GetLabels()))
 }
 
 // waiting ends a pass; another follows after the given time, or by an event when that is 0. Whatever brought the subject to

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -97,7 +98,7 @@ func (p *pass) goOn() {
 // token included; then come events. The status is last, because it says that everything is said: a process that ends
 // between the two is followed by one that ends the attempt again.
 func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blockedBy []string, ended bool) error {
-	before := p.subject.status()
+	before := p.stored
 	p.noteStatus(state, v, ended)
 	p.noteOutcome(state, v, blockedBy, ended)
 	err := p.writeSync(ctx)
@@ -115,7 +116,7 @@ func (p *pass) report(ctx context.Context, state plan.State, v plan.Verdict, blo
 	if ended {
 		told, p.mem.record.Change = p.mem.record.Change, nil
 	}
-	p.tellOutcome(before, v, told)
+	p.tellOutcome(before, v, told, ended)
 	if ended && (told != nil || p.worthKeeping()) {
 		return p.save()
 	}
@@ -136,15 +137,24 @@ func (p *pass) noteStatus(state plan.State, v plan.Verdict, ended bool) {
 		p.subject.setObserved(state.Subject.Generation)
 	}
 	p.subject.settled(v, p.now)
-	if ended && !p.unchangedStatus() {
+	if ended && recorded(p.mem.record.Outcome) && !p.unchangedStatus() {
 		p.subject.record(entry{goal: goal, outcome: v.Reason, at: p.now, took: p.now.Sub(p.mem.record.Started).Round(time.Millisecond)})
 	}
+}
+
+// recorded says whether an outcome is a line of history: one of an attempt that came as far as the cluster, as in Flux.
+func recorded(outcome string) bool {
+	switch outcome {
+	case plan.ReasonSucceeded, plan.ReasonApplyFailed, plan.ReasonPruneFailed, plan.ReasonHealthCheckFailed:
+		return true
+	}
+	return false
 }
 
 // worthKeeping says whether a restart should know how the attempt ended: not if it found everything as it was.
 func (p *pass) worthKeeping() bool {
 	r := p.mem.record
-	return r.Outcome != plan.ReasonSucceeded || (r.Cause != plan.Moved && r.Cause != plan.Verify)
+	return r.Outcome != plan.ReasonSucceeded || r.Release != 0 || (r.Cause != plan.Moved && r.Cause != plan.Verify)
 }
 
 // pruned says whether the attempt went as far as pruning, so that the inventory is what it left.
@@ -210,28 +220,68 @@ func (p *pass) statusPatch() (client.Patch, error) {
 }
 
 // tellOutcome sends events: to core/v1 when something changed or went wrong, to the bus for every new state or revision.
-// change is what an attempt that ended has changed, nil for nothing.
-func (p *pass) tellOutcome(before plan.Status, v plan.Verdict, change *v1alpha1.ChangeSet) {
+// before is the subject as the API server had it; change is what an attempt that ended has changed, nil for nothing.
+func (p *pass) tellOutcome(before subject, v plan.Verdict, change *v1alpha1.ChangeSet, ended bool) {
 	var lines []string
 	if change != nil {
 		lines = change.Entries
 	}
-	switch {
-	case len(lines) == 0:
-	case p.Kind.listsChanges:
-		p.tell(corev1.EventTypeNormal, meta.ProgressingReason, joinLines(lines), p.now)
-	case v.Ready == metav1.ConditionTrue:
-		p.Recorder.AnnotatedEventf(p.subject.object(), p.metadata(nil), corev1.EventTypeNormal, v.Reason, "%s", v.Message)
-	}
-	after := p.subject.status()
-	news := before.Ready != after.Ready || before.Reason != after.Reason || before.ReadyGeneration != after.ReadyGeneration
-	switch {
-	case v.Ready == metav1.ConditionFalse && news:
-		p.Recorder.AnnotatedEventf(p.subject.object(), p.metadata(nil), corev1.EventTypeWarning, v.Reason, "%s", v.Message)
-	case v.Ready == metav1.ConditionTrue && before.Ready == string(metav1.ConditionFalse) && len(lines) == 0:
-		p.tell(corev1.EventTypeNormal, meta.SucceededReason, "recovered: "+v.Message, p.now)
+	switch v.Ready {
+	case metav1.ConditionTrue:
+		p.tellSuccess(v, lines, p.recovered(before), ended && p.mem.record.Release != 0)
+		p.mem.troubled = false
+	case metav1.ConditionFalse:
+		p.tellFailure(before, v, lines)
+		p.mem.troubled = p.mem.troubled || isFailure(string(v.Ready), v.Reason)
+	case metav1.ConditionUnknown:
 	}
 	p.announceState()
+}
+
+// recovered says whether a failure was told that is over now.
+func (p *pass) recovered(before subject) bool {
+	status := before.status()
+	return p.mem.troubled || isFailure(status.Ready, status.Reason)
+}
+
+// tellSuccess tells what an attempt has changed; of one that has changed nothing, the end of a failure. Of a HelmRelease
+// the Ready condition goes to the bus for itself, as it does in Flux.
+func (p *pass) tellSuccess(v plan.Verdict, lines []string, recovered, released bool) {
+	switch {
+	case len(lines) > 0 && p.Kind.listsChanges:
+		p.tell(corev1.EventTypeNormal, meta.ProgressingReason, joinLines(lines))
+	case released:
+		p.write(corev1.EventTypeNormal, v.Reason, v.Message)
+	case len(lines) > 0:
+		p.tell(corev1.EventTypeNormal, ReasonDriftCorrected, joinLines(lines))
+	case recovered && p.Kind.listsChanges:
+		p.tell(corev1.EventTypeNormal, v.Reason, "recovered: "+v.Message)
+	case recovered:
+		p.write(corev1.EventTypeNormal, v.Reason, "recovered: "+v.Message)
+	}
+}
+
+// tellFailure tells what an attempt has changed before it failed, and why it did, unless that was told.
+func (p *pass) tellFailure(before subject, v plan.Verdict, lines []string) {
+	if len(lines) > 0 && p.Kind.listsChanges {
+		p.tell(corev1.EventTypeNormal, meta.ProgressingReason, joinLines(lines))
+	}
+	if p.subject.status() == before.status() && p.subject.version() == before.version() && readyMessage(p.subject) == readyMessage(before) {
+		return
+	}
+	eventType := corev1.EventTypeNormal
+	if isFailure(string(v.Ready), v.Reason) {
+		eventType = corev1.EventTypeWarning
+	}
+	p.write(eventType, v.Reason, v.Message)
+}
+
+// readyMessage is the message of a subject's Ready condition; empty without one.
+func readyMessage(s subject) string {
+	if ready := apimeta.FindStatusCondition(*s.conditions(), meta.ReadyCondition); ready != nil {
+		return ready.Message
+	}
+	return ""
 }
 
 func shorten(message string) string {

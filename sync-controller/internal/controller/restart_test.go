@@ -2,7 +2,10 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +21,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
 
 // dying applies some objects, and then hangs until its process ends: what a kill leaves.
@@ -41,8 +45,10 @@ func (d dying) Apply(ctx context.Context, set apply.Set, o apply.Options) (apply
 
 // TestKilledDuringApply: whatever an interrupted apply has created is either applied or deleted in the end.
 func TestKilledDuringApply(t *testing.T) {
+	t.Parallel()
 	for after := range 4 {
 		t.Run(fmt.Sprintf("after %d objects", after), func(t *testing.T) {
+			t.Parallel()
 			s := newStack(t)
 			reached := make(chan struct{}, 1)
 			s.wrap = func(next HandsFor) HandsFor {
@@ -74,11 +80,12 @@ func TestKilledDuringApply(t *testing.T) {
 
 // TestRestartAsksForNothing: a new process lists metadata and finds everything as it was left.
 func TestRestartAsksForNothing(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
-	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = 2 * time.Second })
+	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = time.Second })
 	s.render(ks, first, s.configMap("one", "1"), s.configMap("two", "2"))
 	s.ready(ks, "True", "ReconciliationSucceeded", first)
-	s.idle(2 * time.Second)
+	s.idle(time.Second)
 	s.stop()
 	s.requests.take()
 	s.start()
@@ -95,6 +102,7 @@ func TestRestartAsksForNothing(t *testing.T) {
 
 // TestLostStorage: without what was kept, everything is compared and nothing is written.
 func TestLostStorage(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
@@ -116,6 +124,7 @@ func TestLostStorage(t *testing.T) {
 
 // TestRestartHeals: what changed while no process was there is as it was accepted last, although nothing newer can be had.
 func TestRestartHeals(t *testing.T) {
+	t.Parallel()
 	for name, tc := range map[string]struct {
 		// spoil makes the newest commit a bad one, for this reason.
 		spoil  func(*stack, *kustomizev1.Kustomization)
@@ -133,6 +142,7 @@ func TestRestartHeals(t *testing.T) {
 		}, "ReconciliationFailed"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newStack(t).start()
 			ks := s.kustomization("app")
 			s.render(ks, first, s.configMap("gone", "1"), s.configMap("changed", "1"), s.configMap("same", "1"))
@@ -160,10 +170,12 @@ func TestRestartHeals(t *testing.T) {
 
 // TestRestartLeavesReleases: a release whose objects are not compared is at rest after a restart.
 func TestRestartLeavesReleases(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	hr := s.helmRelease("app", noWait)
 	s.release(hr, nil, v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}, s.configMap("one", "1"))
 	s.released(hr, "True", "InstallSucceeded", "app.v1")
+	s.eventually("its end is kept", func() string { return s.keptEnd("helmrelease", "app") })
 	s.stop()
 	r := s.alone()
 	r.Kind = helmReleases()
@@ -173,8 +185,25 @@ func TestRestartLeavesReleases(t *testing.T) {
 	}
 }
 
+// keptEnd complains if the progress that is on disk is not that of an attempt that has ended.
+func (s *stack) keptEnd(kind, name string) string {
+	data, err := os.ReadFile(filepath.Join(s.storage, kind, s.namespace, name, "state.json"))
+	if err != nil {
+		return err.Error()
+	}
+	var kept progress
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return err.Error()
+	}
+	if kept.Stage != plan.Ended {
+		return "it is at " + string(kept.Stage)
+	}
+	return ""
+}
+
 // TestHealthDeadlineSurvivesRestart: the time before a restart counts.
 func TestHealthDeadlineSurvivesRestart(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Wait = true })
 	s.render(ks, first, s.deployment("web"))

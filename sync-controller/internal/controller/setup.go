@@ -54,7 +54,7 @@ func (r *Reconciler) Setup(ctx context.Context, mgr manager.Manager, o Options) 
 	if err := mgr.GetFieldIndexer().IndexField(ctx, r.Kind.newObject(), dependencyIndex, r.dependencyKeys); err != nil {
 		return fmt.Errorf("index %s by dependency: %w", r.Kind.name, err)
 	}
-	own := predicate.Or(predicate.GenerationChangedPredicate{}, requested())
+	own := predicate.Or(predicate.GenerationChangedPredicate{}, requested(), r.handedOver())
 	b := ctrl.NewControllerManagedBy(mgr).
 		Named(strings.ToLower(r.Kind.name)).
 		For(r.Kind.newObject(), builder.WithPredicates(own)).
@@ -77,6 +77,11 @@ func requested() predicate.Predicate {
 		return before.GetAnnotations()[fluxmeta.ReconcileRequestAnnotation] != after.GetAnnotations()[fluxmeta.ReconcileRequestAnnotation] ||
 			len(after.GetFinalizers()) < len(before.GetFinalizers())
 	}}
+}
+
+// handedOver passes updates of labels by which a subject becomes, or ceases to be, this process' own.
+func (r *Reconciler) handedOver() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool { return r.selects(e.ObjectOld) != r.selects(e.ObjectNew) }}
 }
 
 // dependencyKeys are what an object depends on, as namespace/name.
@@ -228,7 +233,9 @@ func newPump(from signals, reconcilers ...*Reconciler) *pump {
 // wakesOf is the channel for the reconciler's Options.
 func (p *pump) wakesOf(r *Reconciler) <-chan wakeEvent { return p.wakes[r.Kind.group] }
 
-// Start carries signals until the context ends. Before that it has what is kept of the gone forgotten.
+// Start carries signals until the context ends. Before that it has what is kept of the gone forgotten. A signal about a
+// subject that was not worked on yet says nothing that its first pass does not find out; one about a subject that is gone,
+// or is in a namespace or has labels that this process does not watch, concerns nobody here.
 func (p *pump) Start(ctx context.Context) error {
 	for _, r := range p.targets {
 		p.sweep(ctx, r)
@@ -243,8 +250,10 @@ func (p *pump) Start(ctx context.Context) error {
 			continue
 		}
 		key := keep.Key{Kind: r.Kind.name, Namespace: signal.Owner.Namespace, Name: signal.Owner.Name}
-		r.memories.of(key).mailbox.put(signal)
-		p.wake(ctx, r, key, signal.Type == drift.StatusChanged)
+		if mem, found := r.memories.find(key); found {
+			mem.mailbox.put(signal)
+			p.wake(ctx, r, key, signal.Type == drift.StatusChanged)
+		}
 	}
 }
 

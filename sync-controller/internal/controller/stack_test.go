@@ -22,30 +22,34 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/log"
-	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
 )
 
 // patience is how long a test waits for something that has to happen.
 const patience = 90 * time.Second
 
-func testScheme(t *testing.T) *runtime.Scheme {
+// managerOptions are those of the real process when it watches one namespace, but for listening anywhere.
+func managerOptions(t *testing.T, namespace string) ctrl.Options {
 	t.Helper()
-	scheme, err := NewScheme()
+	args := []string{"--metrics-addr=0", "--health-addr=0", "--watch-all-namespaces=false"}
+	cfg, err := config.Parse(args, func(string) string { return namespace })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return scheme
+	options, err := cfg.Manager()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return options
 }
 
 // stack is one sync-controller in a namespace of its own, with a fake render-controller beside it.
@@ -74,7 +78,8 @@ type stack struct {
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	direct, err := client.New(apiServer, client.Options{Scheme: testScheme(t)})
+	options := managerOptions(t, "")
+	direct, err := client.New(apiServer, client.Options{Scheme: options.Scheme, Mapper: mapper})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,6 +94,7 @@ func newStack(t *testing.T) *stack {
 	s := &stack{
 		t: t, namespace: ns.Name, client: direct, storage: t.TempDir(), identity: identity,
 		requests: &requests{}, announced: &announcements{}, files: make(map[string][]byte),
+		allowFlux: true, // others may be running Flux in the same cluster just now
 	}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.server.Close)
@@ -125,12 +131,11 @@ func (s *stack) start() *stack {
 	logger := testr.NewWithOptions(s.t, testr.Options{})
 	ctx, cancel := context.WithCancel(log.IntoContext(context.Background(), logger))
 	skip := true
-	mgr, err := ctrl.NewManager(counted, ctrl.Options{
-		Scheme: testScheme(s.t), Logger: logger, Metrics: server.Options{BindAddress: "0"},
-		Cache:      CacheOptions(nil),
-		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: Uncached()}},
-		Controller: ctrlconfig.Controller{SkipNameValidation: &skip},
-	})
+	options := managerOptions(s.t, s.namespace)
+	options.Logger = logger
+	options.MapperProvider = func(*rest.Config, *http.Client) (apimeta.RESTMapper, error) { return mapper, nil }
+	options.Controller.SkipNameValidation = &skip
+	mgr, err := ctrl.NewManager(counted, options)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -140,7 +145,7 @@ func (s *stack) start() *stack {
 	}
 	_, err = Build(ctx, mgr, Settings{
 		Store: store, Identities: []age.Identity{s.identity}, PrintKey: []byte(s.namespace), Announcer: s.announced,
-		AllowFlux: s.allowFlux, Dependency: time.Minute, Concurrent: 4, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second,
+		AllowFlux: s.allowFlux, Dependency: time.Hour, Concurrent: 4, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second,
 		Selector: selector, Jitter: spread(0), Now: s.now, Wrap: s.wrap,
 	})
 	if err != nil {
@@ -355,14 +360,9 @@ func (s *stack) configMap(name, value string) *unstructured.Unstructured {
 // eventually waits until check returns no complaint.
 func (s *stack) eventually(what string, check func() string) {
 	s.t.Helper()
-	s.within(patience, what, check)
-}
-
-func (s *stack) within(limit time.Duration, what string, check func() string) {
-	s.t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(limit)
+	deadline := time.After(patience)
 	for {
 		complaint := check()
 		if complaint == "" {

@@ -54,12 +54,16 @@ func (p *pass) loadSync(ctx context.Context) error {
 
 // restoreSync writes a record again that somebody deleted.
 func (p *pass) restoreSync(ctx context.Context) error {
-	if !p.mem.mailbox.lostRecord() || p.mem.sync == nil || p.view().Deleting {
+	if !p.mem.mailbox.lostRecord() || p.view().Deleting {
 		return nil
 	}
 	p.syncInMemory()
 	p.mem.sync = nil
-	return p.writeSync(ctx)
+	err := p.writeSync(ctx)
+	if err != nil {
+		p.mem.mailbox.loseRecord()
+	}
+	return err
 }
 
 func (p *pass) recordName() client.ObjectKey {

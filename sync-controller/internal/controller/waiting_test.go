@@ -32,7 +32,8 @@ import (
 
 // TestHealthyCostsNothing: what was seen healthy is not asked for again at an interval, whatever came before.
 func TestHealthyCostsNothing(t *testing.T) {
-	const interval = 2 * time.Second
+	t.Parallel()
+	const interval = time.Second
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 		ks.Spec.Wait, ks.Spec.Interval.Duration = true, interval
@@ -55,6 +56,7 @@ func TestHealthyCostsNothing(t *testing.T) {
 // TestHealthAfterwards: the record follows the health of what was applied long ago; the next revision, or the next
 // interval, makes it the subject's own.
 func TestHealthAfterwards(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Wait = true })
 	s.render(ks, first, s.deployment("web"))
@@ -94,6 +96,7 @@ func (s *stack) recordedHealth(state string, condition metav1.ConditionStatus) {
 
 // TestHealthDeadline: neither restarts nor revisions that change nothing put off the end of a health wait.
 func TestHealthDeadline(t *testing.T) {
+	t.Parallel()
 	for name, interrupt := range map[string]func(*stack, *kustomizev1.Kustomization){
 		"restarts": func(s *stack, _ *kustomizev1.Kustomization) {
 			s.stop()
@@ -111,6 +114,7 @@ func TestHealthDeadline(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := newStack(t).start()
 			ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 				ks.Spec.Wait = true
@@ -128,6 +132,7 @@ func TestHealthDeadline(t *testing.T) {
 
 // TestNewContentHasItsOwnDeadline: the time that another content took does not count.
 func TestNewContentHasItsOwnDeadline(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) {
 		ks.Spec.Wait = true
@@ -171,6 +176,7 @@ func (s *stack) alone() *Reconciler {
 
 // TestWaitingIsOrdinary: whatever brought a subject to the front, its next pass waits like everybody's.
 func TestWaitingIsOrdinary(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Finalizers = []string{finalizer} })
 	r := s.alone()
@@ -233,6 +239,7 @@ func TestChangedFirst(t *testing.T) {
 
 // TestRefusedContentsAreNotCollected: of contents that were never applied only the newest is kept.
 func TestRefusedContentsAreNotCollected(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
@@ -272,6 +279,7 @@ func TestShortestInterval(t *testing.T) {
 
 // TestOrphansLeaveNothing: objects that name a subject that is gone, or is another process' own, take no memory.
 func TestOrphansLeaveNothing(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	s.kustomization("other", func(ks *kustomizev1.Kustomization) { ks.Labels = nil })
 	r := s.alone()
@@ -291,6 +299,7 @@ func TestOrphansLeaveNothing(t *testing.T) {
 
 // TestDeletedRecordComesBack: what somebody deleted by hand says again what it said.
 func TestDeletedRecordComesBack(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
@@ -314,7 +323,8 @@ func TestDeletedRecordComesBack(t *testing.T) {
 
 // TestIntervalOpensNothing: a pass over objects that are as they were left needs no content; the first that is not, does.
 func TestIntervalOpensNothing(t *testing.T) {
-	const interval = 2 * time.Second
+	t.Parallel()
+	const interval = time.Second
 	s := newStack(t).start()
 	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = interval })
 	s.render(ks, first, s.configMap("one", "1"), s.configMap("two", "2"))
@@ -338,6 +348,7 @@ func TestIntervalOpensNothing(t *testing.T) {
 
 // TestGoneWhileDown: nothing is kept of a subject that was deleted while no process was there to see it.
 func TestGoneWhileDown(t *testing.T) {
+	t.Parallel()
 	s := newStack(t).start()
 	for _, name := range []string{"gone", "stays"} {
 		ks := s.kustomization(name)

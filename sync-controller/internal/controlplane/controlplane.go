@@ -6,10 +6,14 @@ import (
 	"os"
 	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 )
+
+// patience is how long the API server may take to start, and to stop, on a machine that does many other things.
+const patience = 3 * time.Minute
 
 // Shared is the API server of one package's tests. The zero value is ready.
 type Shared struct {
@@ -35,7 +39,7 @@ func (s *Shared) Config(t *testing.T) *rest.Config {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: it has to name a folder with etcd and kube-apiserver (make assets prints one)")
 	}
 	s.once.Do(func() {
-		s.env = &envtest.Environment{}
+		s.env = &envtest.Environment{ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience}
 		s.config, s.err = s.env.Start()
 	})
 	if s.err != nil {

@@ -15,7 +15,7 @@ import (
 type Seen struct {
 	UID             types.UID
 	ResourceVersion string
-	// Owner is the subject that the labels name.
+	// Owner is the subject that the labels name; the zero value when they do not name one.
 	Owner inventory.Owner
 	// Fingerprint of what our field manager applied (see apply.Fingerprint); empty when it applied nothing.
 	Fingerprint string
@@ -48,13 +48,14 @@ type Lens struct {
 
 // See returns what matters of an object's metadata.
 func (l Lens) See(live *metav1.PartialObjectMetadata) *Seen {
-	owner, _ := inventory.OwnerIn(live.Labels, l.OwnerGroup)
 	seen := &Seen{
 		UID:             live.UID,
 		ResourceVersion: live.ResourceVersion,
-		Owner:           owner,
 		Fingerprint:     apply.Fingerprint(l.Key, l.Manager, live),
 		Deleting:        live.DeletionTimestamp != nil,
+	}
+	if owner, named := inventory.OwnerIn(live.Labels, l.OwnerGroup); named {
+		seen.Owner = owner
 	}
 	ours := apply.AppliedFields(live.ManagedFields, l.Manager)
 	for i, e := range live.ManagedFields {

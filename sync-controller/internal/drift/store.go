@@ -19,9 +19,11 @@ type store struct {
 	statusMatters bool
 	emit          func(Signal)
 
-	mu     sync.Mutex
-	synced bool
-	seen   map[types.NamespacedName]*Seen
+	mu sync.Mutex
+	// listed says that the objects have been listed, deaf that nothing is heard of them since: the last attempt to list or
+	// watch them failed.
+	listed, deaf bool
+	seen         map[types.NamespacedName]*Seen
 }
 
 var _ cache.TransformingStore = (*store)(nil)
@@ -89,7 +91,7 @@ func (s *store) Replace(objects []any, _ string) error {
 	}
 	s.mu.Lock()
 	before := s.seen
-	s.seen, s.synced = fresh, true
+	s.seen, s.listed, s.deaf = fresh, true, false
 	s.mu.Unlock()
 	for name, old := range before {
 		now, found := fresh[name]
@@ -127,12 +129,19 @@ func (s *store) send(name types.NamespacedName, owner inventory.Owner, v Verdict
 	s.emit(Signal{Owner: owner, Object: inventory.Entry{ID: id, Version: s.kind.Version}, Type: v.Type, Manager: v.Manager})
 }
 
-// fingerprint returns that of an object; found is false for one that does not exist.
+// hear notes whether the API server lets the objects be watched. While it does not, nothing is known of them.
+func (s *store) hear(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaf = err != nil
+}
+
+// fingerprint returns that of an object; found is false for one that does not exist, and while nothing is known.
 func (s *store) fingerprint(name types.NamespacedName) (fingerprint string, found bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seen, found := s.seen[name]
-	if !found {
+	if !found || s.deaf {
 		return "", false
 	}
 	return seen.Fingerprint, true
@@ -141,7 +150,7 @@ func (s *store) fingerprint(name types.NamespacedName) (fingerprint string, foun
 func (s *store) hasSynced() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.synced
+	return s.listed && !s.deaf
 }
 
 func key(live *metav1.PartialObjectMetadata) types.NamespacedName {

@@ -50,6 +50,12 @@ func TestStore(t *testing.T) {
 			o.Labels["group/name"] = "thief"
 			return s.Update(o)
 		}, []string{"apps: b changed", "thief: b changed"}},
+		{"half an owner is none: only the one before is told", func() error {
+			o := live("b", all)
+			delete(o.Labels, "group/namespace")
+			o.ManagedFields = nil
+			return s.Update(o)
+		}, []string{"thief: b changed"}},
 	} {
 		got = nil
 		if err := step.do(); err != nil {

@@ -2,11 +2,14 @@ package drift
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	apiwatch "k8s.io/apimachinery/pkg/watch"
@@ -53,23 +56,37 @@ func (w *Watcher) run(one *watch) {
 	})
 }
 
-// reflect follows the kind until the context ends: through expired resource versions, outages, and the removal and return
-// of its definition.
+// reflect follows the kind until the context ends: through expired resource versions, outages, the removal and return of
+// its definition, and the end of a version of it.
 func (w *Watcher) reflect(ctx context.Context, one *watch) {
-	mapping := w.waitForKind(ctx, one.kind)
-	if mapping == nil {
+	resource, found := w.waitForKind(ctx, one.kind)
+	if !found {
 		return
 	}
-	client := w.options.Client.Resource(mapping.Resource)
 	selector := inventory.NameLabel(one.kind.OwnerGroup)
+	// heard looks at how a request ended. When the version is not served any more, the next one asks for another.
+	heard := func(err error) error {
+		if err != nil {
+			one.store.hear(err)
+		}
+		if apierrors.IsNotFound(err) {
+			resource = w.otherVersion(one.kind, resource)
+		}
+		return err
+	}
 	source := &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
 			o.LabelSelector = selector
-			return client.List(ctx, o)
+			list, err := w.options.Client.Resource(resource).List(ctx, o)
+			return list, heard(err)
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
 			o.LabelSelector = selector
-			return client.Watch(ctx, o)
+			events, err := w.options.Client.Resource(resource).Watch(ctx, o)
+			if err == nil && o.SendInitialEvents == nil { // it goes on where the one before has ended
+				one.store.hear(nil)
+			}
+			return events, heard(err)
 		},
 	}
 	log := w.options.Log.WithValues("kind", one.kind.String())
@@ -80,15 +97,31 @@ func (w *Watcher) reflect(ctx context.Context, one *watch) {
 	).RunWithContext(ctx)
 }
 
-// waitForKind finds the resource of the kind; nil when the context ends before there is one.
-func (w *Watcher) waitForKind(ctx context.Context, kind Kind) *meta.RESTMapping {
-	var mapping *meta.RESTMapping
-	_ = backoff().DelayFunc().Until(ctx, true, true, func(context.Context) (bool, error) {
-		var err error
-		mapping, err = w.options.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
-		return err == nil, nil
+// waitForKind finds the resource of the kind, in its own version or else in any: metadata is the same in all of them. It
+// is not found when the context ends before there is one.
+func (w *Watcher) waitForKind(ctx context.Context, kind Kind) (resource schema.GroupVersionResource, found bool) {
+	err := backoff().DelayFunc().Until(ctx, true, true, func(context.Context) (bool, error) {
+		mapping, err := w.options.Mapper.RESTMapping(kind.GroupKind(), kind.Version)
+		if meta.IsNoMatchError(err) {
+			mapping, err = w.options.Mapper.RESTMapping(kind.GroupKind())
+		}
+		if err != nil {
+			return false, nil
+		}
+		resource = mapping.Resource
+		return true, nil
 	})
-	return mapping
+	return resource, err == nil
+}
+
+// otherVersion is the resource of the kind in the next of its versions; the same when no other is known.
+func (w *Watcher) otherVersion(kind Kind, unserved schema.GroupVersionResource) schema.GroupVersionResource {
+	mappings, err := w.options.Mapper.RESTMappings(kind.GroupKind())
+	if err != nil || len(mappings) == 0 {
+		return unserved
+	}
+	at := slices.IndexFunc(mappings, func(m *meta.RESTMapping) bool { return m.Resource == unserved })
+	return mappings[(at+1)%len(mappings)].Resource
 }
 
 // backoff is how long to wait between attempts to list or watch.

@@ -138,14 +138,16 @@ func (w *Watcher) bounded(kinds []Kind) map[watchKey]Kind {
 // Signals is the queue that the watcher feeds.
 func (w *Watcher) Signals() *Queue { return w.queue }
 
-// Synced says whether the kind's objects have been listed: only then does [Watcher.Fingerprint] know what is missing.
+// Synced says whether the kind's objects have been listed and are watched: only then does [Watcher.Fingerprint] know what
+// is missing.
 func (w *Watcher) Synced(ownerGroup string, kind schema.GroupKind) bool {
 	one := w.find(ownerGroup, kind)
 	return one != nil && one.store.hasSynced()
 }
 
 // Fingerprint returns the fingerprint of a live object (see apply.Fingerprint), from memory. Found is false for an object
-// that does not exist, does not belong to an owner of the group, or was not listed yet.
+// that does not exist or does not belong to an owner of the group, and for all of a kind that was not listed yet, or that
+// the API server does not let be watched any more.
 func (w *Watcher) Fingerprint(ownerGroup string, id inventory.ID) (fingerprint string, found bool) {
 	one := w.find(ownerGroup, id.GroupKind)
 	if one == nil {

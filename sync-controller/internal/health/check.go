@@ -33,9 +33,9 @@ func Check(ctx context.Context, reader client.Reader, refs []Ref, exprs *Express
 	report := Report{Total: int64(len(refs))}
 	for i, r := range results {
 		switch finding := (Finding{ID: refs[i].ID, Reason: shorten(r.reason)}); r.state {
-		case Healthy:
+		case healthy:
 			report.Ready++
-		case Failed:
+		case failed:
 			report.Failed = append(report.Failed, finding)
 		default:
 			report.InProgress = append(report.InProgress, finding)
@@ -44,9 +44,18 @@ func Check(ctx context.Context, reader client.Reader, refs []Ref, exprs *Express
 	return report, nil
 }
 
-// result is the health of one object: Healthy, Failed or Progressing.
+// state is the health of one object.
+type state int
+
+const (
+	progressing state = iota
+	healthy
+	failed
+)
+
+// result is the health of one object, and why.
 type result struct {
-	state  State
+	state  state
 	reason string
 	live   *unstructured.Unstructured // nil when it is healthy or could not be read
 }

@@ -9,9 +9,8 @@ import (
 
 	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/google/go-cmp/cmp"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -91,6 +90,12 @@ status:
   containerStatuses: [{name: main, state: {waiting: {reason: ErrImagePull, message: "pull from https://user:pass@registry.example.org: canary"}}}]
 `
 
+const claim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: a}
+status: {phase: `
+
 const job = `
 apiVersion: batch/v1
 kind: Job
@@ -103,6 +108,13 @@ kind: Widget
 metadata: {name: a, generation: 1}
 status: {phase: PHASE, conditions: [{type: Ready, status: "False", reason: Waiting, message: "for the canary"}]}
 `
+
+// What an object can be.
+const (
+	healthy     = "healthy"
+	progressing = "progressing"
+	failed      = "failed"
+)
 
 // parse reads an object as a client does, with whole numbers.
 func parse(t *testing.T, text string) *unstructured.Unstructured {
@@ -131,33 +143,41 @@ func TestCheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason  string
 		live    []string
+		err     error // instead of the object
 		kind    string
 		exprs   *health.Expressions
 		tainted bool
 		vanish  bool
-		state   health.State // Healthy, Progressing or Failed
-		want    string       // what the finding says
+		state   string
+		want    string // what the finding says
 	}{
-		"rolled out":          {reason: "kstatus knows workloads", live: []string{rolledOut}, kind: "Deployment", state: health.Healthy},
-		"absent":              {reason: "it may still be created", kind: "Deployment", state: health.Progressing, want: "does not exist"},
-		"not observed":        {reason: "its controller has not seen it", live: []string{deployment}, kind: "Deployment", state: health.Progressing, want: "Replicas: 0/1"},
-		"deadline":            {reason: "no pod says why", live: []string{exceeded}, kind: "Deployment", state: health.Failed, want: "Progress deadline exceeded"},
-		"image":               {reason: "a pod says why; a password in a URL is not repeated", live: []string{exceeded, pulling}, kind: "Deployment", state: health.Failed, want: "ErrImagePull: pull from https://registry.example.org"},
-		"tainted image":       {reason: "prose about an object with secret values is not repeated", live: []string{exceeded, pulling}, kind: "Deployment", tainted: true, state: health.Failed, want: "ErrImagePull"},
-		"job running":         {reason: "a Job counts once it is complete", live: []string{job + "status: {startTime: '2026-01-01T00:00:00Z', active: 1}"}, kind: "Job", state: health.Progressing, want: "in progress"},
-		"job complete":        {reason: "it is complete", live: []string{job + "status: {conditions: [{type: Complete, status: 'True'}]}"}, kind: "Job", state: health.Healthy},
-		"job failed":          {reason: "it will not run again", live: []string{job + "status: {conditions: [{type: Failed, status: 'True'}]}"}, kind: "Job", state: health.Failed, want: "Failed"},
-		"job gone":            {reason: "somebody deleted it", kind: "Job", state: health.Progressing, want: "does not exist"},
-		"job gone by itself":  {reason: "its time to live was over", kind: "Job", vanish: true, state: health.Healthy},
-		"conditions":          {reason: "a Ready condition counts for any kind", live: []string{widget}, kind: "Widget", state: health.Progressing, want: "for the canary"},
-		"tainted conditions":  {reason: "a condition may repeat the spec", live: []string{widget}, kind: "Widget", tainted: true, state: health.Progressing, want: "not shown"},
-		"expression current":  {reason: "the user's expressions count instead", live: []string{strings.Replace(widget, "PHASE", "Done", 1)}, kind: "Widget", exprs: exprs, state: health.Healthy},
-		"expression failed":   {reason: "the user's expressions count instead", live: []string{strings.Replace(widget, "PHASE", "Broken", 1)}, kind: "Widget", exprs: exprs, state: health.Failed, want: "Waiting: for the canary"},
-		"expression progress": {reason: "none is true", live: []string{strings.Replace(widget, "PHASE", "Busy", 1)}, kind: "Widget", exprs: exprs, state: health.Progressing},
-		"expression error":    {reason: "there is no status yet", live: []string{"{apiVersion: example.org/v1, kind: Widget, metadata: {name: a}}"}, kind: "Widget", exprs: exprs, state: health.Progressing, want: "health cannot be computed"},
+		"rolled out":          {reason: "kstatus knows workloads", live: []string{rolledOut}, kind: "Deployment", state: healthy},
+		"absent":              {reason: "it may still be created", kind: "Deployment", state: progressing, want: "does not exist"},
+		"no kind":             {reason: "its CRD may still come", err: &meta.NoKindMatchError{}, kind: "Widget", state: progressing, want: "no such kind is installed"},
+		"denied":              {reason: "the rights may still come", err: apierrors.NewForbidden(schema.GroupResource{Resource: "widgets"}, "a", errors.New("no rights")), kind: "Widget", state: progressing, want: "cannot be read: widgets \"a\" is forbidden: no rights"},
+		"being deleted":       {reason: "somebody deletes it", live: []string{strings.Replace(rolledOut, "generation: 1}", "generation: 1, deletionTimestamp: '2026-01-01T00:00:00Z'}", 1)}, kind: "Deployment", state: progressing, want: "is being deleted"},
+		"claim":               {reason: "a volume is on its way", live: []string{claim + "Pending}"}, kind: "PersistentVolumeClaim", state: progressing, want: "PVC is not Bound. phase: Pending"},
+		"claim bound":         {reason: "it has its volume", live: []string{claim + "Bound}"}, kind: "PersistentVolumeClaim", state: healthy},
+		"no conditions":       {reason: "a kind without conditions is what it is", live: []string{"{apiVersion: example.org/v1, kind: Widget, metadata: {name: a}}"}, kind: "Widget", state: healthy},
+		"job suspended":       {reason: "it is not meant to run", live: []string{job + "spec: {suspend: true}"}, kind: "Job", state: healthy},
+		"not observed":        {reason: "its controller has not seen it", live: []string{deployment}, kind: "Deployment", state: progressing, want: "Replicas: 0/1"},
+		"deadline":            {reason: "no pod says why", live: []string{exceeded}, kind: "Deployment", state: failed, want: "Progress deadline exceeded"},
+		"image":               {reason: "a pod says why; a password in a URL is not repeated", live: []string{exceeded, pulling}, kind: "Deployment", state: failed, want: "ErrImagePull: pull from https://registry.example.org"},
+		"tainted image":       {reason: "prose about an object with secret values is not repeated", live: []string{exceeded, pulling}, kind: "Deployment", tainted: true, state: failed, want: "ErrImagePull"},
+		"job running":         {reason: "a Job counts once it is complete", live: []string{job + "status: {startTime: '2026-01-01T00:00:00Z', active: 1}"}, kind: "Job", state: progressing, want: "in progress"},
+		"job complete":        {reason: "it is complete", live: []string{job + "status: {conditions: [{type: Complete, status: 'True'}]}"}, kind: "Job", state: healthy},
+		"job failed":          {reason: "it will not run again", live: []string{job + "status: {conditions: [{type: Failed, status: 'True'}]}"}, kind: "Job", state: failed, want: "Failed"},
+		"job gone":            {reason: "somebody deleted it", kind: "Job", state: progressing, want: "does not exist"},
+		"job gone by itself":  {reason: "its time to live was over", kind: "Job", vanish: true, state: healthy},
+		"conditions":          {reason: "a Ready condition counts for any kind", live: []string{widget}, kind: "Widget", state: progressing, want: "for the canary"},
+		"tainted conditions":  {reason: "a condition may repeat the spec", live: []string{widget}, kind: "Widget", tainted: true, state: progressing, want: "not shown"},
+		"expression current":  {reason: "the user's expressions count instead", live: []string{strings.Replace(widget, "PHASE", "Done", 1)}, kind: "Widget", exprs: exprs, state: healthy},
+		"expression failed":   {reason: "the user's expressions count instead", live: []string{strings.Replace(widget, "PHASE", "Broken", 1)}, kind: "Widget", exprs: exprs, state: failed, want: "Waiting: for the canary"},
+		"expression progress": {reason: "none is true", live: []string{strings.Replace(widget, "PHASE", "Busy", 1)}, kind: "Widget", exprs: exprs, state: progressing},
+		"expression error":    {reason: "there is no status yet", live: []string{"{apiVersion: example.org/v1, kind: Widget, metadata: {name: a}}"}, kind: "Widget", exprs: exprs, state: progressing, want: "health cannot be computed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cluster := &objects{byName: map[string]*unstructured.Unstructured{}}
+			cluster := &objects{byName: map[string]*unstructured.Unstructured{}, err: c.err}
 			for _, text := range c.live {
 				o := parse(t, text)
 				cluster.byName[o.GetKind()+"/"+o.GetName()] = o
@@ -170,10 +190,10 @@ func TestCheck(t *testing.T) {
 				t.Fatal(err)
 			}
 			findings := report.InProgress
-			if c.state == health.Failed {
+			if c.state == failed {
 				findings = report.Failed
 			}
-			if c.state == health.Healthy {
+			if c.state == healthy {
 				if diff := cmp.Diff(health.Report{Ready: 1, Total: 1}, report); diff != "" {
 					t.Errorf("%s:\n%s", c.reason, diff)
 				}
@@ -210,37 +230,5 @@ func TestCheckEndsWithTheContext(t *testing.T) {
 	_, err := health.Check(ctx, &objects{err: ctx.Err()}, make([]health.Ref, 1), nil)
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want that the context ended: a report of it would be a lie", err)
-	}
-}
-
-func TestClusterCheck(t *testing.T) {
-	c, err := client.New(cluster(t), client.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "health-"}}
-	if err := c.Create(t.Context(), namespace); err != nil {
-		t.Fatal(err)
-	}
-	ref := func(group, kind, name string) health.Ref {
-		id := inventory.ID{Namespace: namespace.Name, Name: name, GroupKind: schema.GroupKind{Group: group, Kind: kind}}
-		return health.Ref{Entry: inventory.Entry{ID: id, Version: "v1"}}
-	}
-	settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace.Name, Name: "a"}}
-	if err := c.Create(t.Context(), settings); err != nil {
-		t.Fatal(err)
-	}
-	report, err := health.Check(t.Context(), c, []health.Ref{
-		ref("", "ConfigMap", "a"), ref("apps", "Deployment", "none"), ref("unknown.example.org", "Widget", "w"),
-	}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{
-		"Deployment/" + namespace.Name + "/none: does not exist",
-		"Widget/" + namespace.Name + "/w: no such kind is installed",
-	}
-	if diff := cmp.Diff(want, report.Waiting(10)); diff != "" || report.Ready != 1 || report.Total != 3 {
-		t.Errorf("got %+v:\n%s", report, diff)
 	}
 }

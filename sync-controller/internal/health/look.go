@@ -23,16 +23,16 @@ func look(ctx context.Context, reader client.Reader, ref Ref, exprs *Expressions
 	err := reader.Get(ctx, client.ObjectKey{Namespace: ref.ID.Namespace, Name: ref.ID.Name}, live)
 	switch {
 	case apierrors.IsNotFound(err) && ref.MayVanish:
-		return result{state: Healthy}
+		return result{state: healthy}
 	case apierrors.IsNotFound(err):
-		return result{state: Progressing, reason: "does not exist"}
+		return result{state: progressing, reason: "does not exist"}
 	case meta.IsNoMatchError(err):
-		return result{state: Progressing, reason: "no such kind is installed"}
+		return result{state: progressing, reason: "no such kind is installed"}
 	case err != nil:
-		return result{state: Progressing, reason: "cannot be read: " + redact.Error(err)}
+		return result{state: progressing, reason: "cannot be read: " + redact.Error(err)}
 	}
 	r := assess(ctx, live, exprs)
-	if r.state == Healthy {
+	if r.state == healthy {
 		return r
 	}
 	r.live = live
@@ -57,18 +57,18 @@ func assess(ctx context.Context, live *unstructured.Unstructured, exprs *Express
 		computed, err = status.Compute(live)
 	}
 	if err != nil {
-		return result{state: Progressing, reason: "health cannot be computed: " + err.Error()}
+		return result{state: progressing, reason: "health cannot be computed: " + err.Error()}
 	}
 	switch computed.Status {
 	case status.CurrentStatus:
-		return result{state: Healthy}
+		return result{state: healthy}
 	case status.FailedStatus:
-		return result{state: Failed, reason: reasonOf(live, computed)}
+		return result{state: failed, reason: reasonOf(live, computed)}
 	case status.TerminatingStatus:
-		return result{state: Progressing, reason: "is being deleted"}
+		return result{state: progressing, reason: "is being deleted"}
 	case status.InProgressStatus, status.NotFoundStatus, status.UnknownStatus:
 	}
-	return result{state: Progressing, reason: reasonOf(live, computed)}
+	return result{state: progressing, reason: reasonOf(live, computed)}
 }
 
 // reasonOf is why an object is not healthy: what was computed, or what its Ready condition says.

@@ -1,13 +1,10 @@
 // Package health says whether applied objects work: kstatus for the kinds it knows and for everything with conditions, a
 // Job only once it is complete, and the user's CEL expressions for the kinds they name.
 //
-// Nothing in it waits: [Check] looks once, [Decide] says what that means at a given time, and whoever calls comes back when
-// an object changes or a deadline passes.
+// Nothing in it waits: [Check] looks once, and whoever calls comes back when an object changes or a deadline passes.
 package health
 
 import (
-	"time"
-
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -42,34 +39,6 @@ type Report struct {
 	// Failed will not become healthy by waiting; InProgress may. Both are in the order of the checked objects.
 	Failed     []Finding
 	InProgress []Finding
-}
-
-// State is what a report means.
-type State string
-
-// What a report can mean. Unknown: nothing was checked.
-const (
-	Healthy     State = "Healthy"
-	Progressing State = "Progressing"
-	Failed      State = "Failed"
-	TimedOut    State = "TimedOut"
-	Unknown     State = "Unknown"
-)
-
-// Decide says what a report means at the time now, for a wait that started at started and may take timeout. A failed
-// object ends the wait at once. It is a pure function.
-func Decide(report Report, started, now time.Time, timeout time.Duration) State {
-	switch {
-	case report.Total == 0:
-		return Unknown
-	case len(report.Failed) > 0:
-		return Failed
-	case len(report.InProgress) == 0:
-		return Healthy
-	case !now.Before(started.Add(timeout)):
-		return TimedOut
-	}
-	return Progressing
 }
 
 // Waiting returns what is not healthy as text, failures first, at most limit of them.

@@ -2,7 +2,6 @@ package health_test
 
 import (
 	"testing"
-	"time"
 
 	"github.com/fluxcd/pkg/apis/kustomize"
 	"github.com/google/go-cmp/cmp"
@@ -16,35 +15,6 @@ func finding(name, reason string) health.Finding {
 	return health.Finding{
 		ID:     inventory.ID{Namespace: "ns", Name: name, GroupKind: schema.GroupKind{Group: "apps", Kind: "Deployment"}},
 		Reason: reason,
-	}
-}
-
-func TestDecide(t *testing.T) {
-	started := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	waiting := health.Report{Ready: 1, Total: 2, InProgress: []health.Finding{finding("a", "")}}
-	for name, c := range map[string]struct {
-		reason string
-		report health.Report
-		after  time.Duration
-		want   health.State
-	}{
-		"nothing":        {reason: "no object is checked", want: health.Unknown},
-		"healthy":        {reason: "all are ready", report: health.Report{Ready: 2, Total: 2}, after: time.Hour, want: health.Healthy},
-		"waiting":        {reason: "there is time left", report: waiting, after: time.Minute - 1, want: health.Progressing},
-		"timed out":      {reason: "the time is over", report: waiting, after: time.Minute, want: health.TimedOut},
-		"failed at once": {reason: "waiting would not help", report: health.Report{Total: 1, Failed: []health.Finding{finding("a", "")}}, want: health.Failed},
-		"failed and waiting": {
-			reason: "a failure ends the wait for the others",
-			report: health.Report{Total: 2, Failed: []health.Finding{finding("a", "")}, InProgress: []health.Finding{finding("b", "")}},
-			want:   health.Failed,
-		},
-		"clock went back": {reason: "a clock that was set back prolongs the wait", report: waiting, after: -time.Hour, want: health.Progressing},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if got := health.Decide(c.report, started, started.Add(c.after), time.Minute); got != c.want {
-				t.Errorf("%s: got %s, want %s", c.reason, got, c.want)
-			}
-		})
 	}
 }
 

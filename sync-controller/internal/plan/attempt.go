@@ -107,7 +107,7 @@ func reported(s State) bool {
 	if s.Reported {
 		return true
 	}
-	if st.Token != s.Subject.Token || st.ReadyGeneration != s.Subject.Generation {
+	if unanswered(s) || st.ReadyGeneration != s.Subject.Generation {
 		return false
 	}
 	if a.Succeeded() {
@@ -116,11 +116,16 @@ func reported(s State) bool {
 	return st.Ready == "False" && st.Reason == a.Reported
 }
 
-// retryAfter is how long a failed attempt rests. What could not be fetched is asked for again sooner: its server is inside
+// unanswered says that somebody asks for a reconciliation and was not answered. Taking the question back is none.
+func unanswered(s State) bool {
+	return s.Subject.Token != "" && s.Subject.Token != s.Status.Token
+}
+
+// retryAfter is how long a failed attempt rests. What could not be read is asked for again sooner: its server is inside
 // the cluster. So are dependencies, in case a watch was deaf.
 func retryAfter(s State) time.Duration {
 	switch {
-	case s.Attempt.Outcome == ReasonArtifactFailed:
+	case s.Attempt.Outcome == ReasonArtifactFailed || s.Attempt.Outcome == ReasonStateError:
 		return min(FetchRetry, s.Subject.RetryInterval)
 	case s.Attempt.Outcome == ReasonDependency && s.DependencyPoll > 0:
 		return min(s.DependencyPoll, s.Subject.RetryInterval)

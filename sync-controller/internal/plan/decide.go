@@ -74,7 +74,7 @@ func suspended(s State) (Action, bool) {
 	if !s.Subject.Suspended {
 		return Action{}, false
 	}
-	if s.Subject.Token != s.Status.Token {
+	if unanswered(s) {
 		return Action{Step: Answer}, true
 	}
 	return Action{Step: Idle}, true
@@ -164,22 +164,27 @@ func dependencies(s State) (Action, bool) {
 		return Action{}, false
 	}
 	a := Action{Step: Fail, Reason: ReasonDependency, Message: blocked[0].Why, BlockedBy: Names(blocked)}
-	if s.Attempt.Age < Patience {
+	switch {
+	case s.Attempt.Age < Patience:
 		a.Step, a.After = Wait, Patience-s.Attempt.Age
+	case len(s.Cycle) > 0:
+		a.Message = circular(s.Cycle)
 	}
 	return a, true
 }
 
-// moved needs nothing but a new revision in the status; nor does a pass over objects that are not corrected.
+// moved needs nothing but a new revision in the status; nor does a pass over objects that are not corrected. What Helm's
+// storage holds is compared at each interval all the same.
 func moved(s State) (Action, bool) {
 	cause := s.Attempt.Cause
-	nothing := cause == Moved || (cause == Verify && !s.Subject.Corrects)
+	nothing := cause == Moved || (cause == Verify && !s.Subject.Corrects && !s.Subject.Releases)
 	return Action{Step: Succeed}, s.Attempt.Stage == Started && nothing
 }
 
 // settle lets watches list what there is after a restart, so that nothing has to be asked for one by one.
 func settle(s State) (Action, bool) {
-	waits := s.Attempt.Stage == Started && s.Attempt.Cause == Verify && s.Unsynced && s.Attempt.Age < SyncPatience
+	verifies := s.Attempt.Stage == Started && s.Attempt.Cause == Verify && s.Subject.Corrects
+	waits := verifies && s.Unsynced && s.Attempt.Age < SyncPatience
 	return Action{Step: Wait, After: SyncPoll}, waits
 }
 

@@ -294,6 +294,16 @@ func TestDecide(t *testing.T) {
 			change: func(s *State) { s.Subject.Suspended = true; s.Subject.Token = "now" },
 			want:   Action{Step: Answer},
 		},
+		"suspended, token taken back": {
+			reason: "there is nobody to answer",
+			change: func(s *State) { s.Subject.Suspended = true; s.Status.Token = "before" },
+			want:   Action{Step: Idle},
+		},
+		"token taken back": {
+			reason: "an answer that was given stands",
+			change: func(s *State) { s.Status.Token = "before" },
+			want:   Action{Step: Idle, After: 9 * time.Minute},
+		},
 		"unsupported field": {
 			reason: "what is not served is refused by name",
 			change: func(s *State) { s.Subject.Unsupported = []string{"spec.kubeConfig"} },
@@ -318,6 +328,16 @@ func TestDecide(t *testing.T) {
 			reason: "then it is told, and the attempt ends",
 			change: both(running(Started), func(s *State) { s.Dependencies = []Dependency{unready}; s.Attempt.Age = 2 * time.Second }),
 			want:   Action{Step: Fail, Reason: ReasonDependency, BlockedBy: []string{"Kustomization/apps/db"}},
+		},
+		"dependency cycle": {
+			reason: "nobody in it can become ready, so the way round is told",
+			change: both(running(Started), func(s *State) {
+				s.Dependencies, s.Attempt.Age, s.Cycle = []Dependency{unready}, Patience, []string{"a", "b", "a"}
+			}),
+			want: Action{
+				Step: Fail, Reason: ReasonDependency, BlockedBy: []string{unready.Name},
+				Message: "dependency cycle: a → b → a; none of them can become ready: take one of these out of spec.dependsOn",
+			},
 		},
 		"dependency became ready": {
 			reason: "the watch on the dependency brings the subject back at once",
@@ -498,6 +518,9 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// verifies is an attempt at an interval, before watches have listed anything.
+func verifies(s *State) { s.Attempt.Cause, s.Unsynced = Verify, true }
+
 func TestDecideRelease(t *testing.T) {
 	next := v1alpha1.ReleaseParameters{Revision: 3}
 	for name, tc := range map[string]struct {
@@ -507,6 +530,10 @@ func TestDecideRelease(t *testing.T) {
 		want    Action
 	}{
 		"unknown":           {"storage is compared first", Release{}, nil, Action{Step: Compare}},
+		"interval":          {"also at an interval, and whatever watches have listed", Release{}, verifies, Action{Step: Compare}},
+		"interval, in sync": {"then there is nothing to do", Release{Known: true, InSync: true}, verifies, Action{Step: Succeed}},
+		"interval, gone":    {"what somebody has taken away is released again", Release{Known: true, Due: true, Next: next}, both(verifies, func(s *State) { s.Render.Release = &next }), Action{Step: Apply}},
+		"revision moved":    {"the same content is not even compared", Release{}, func(s *State) { s.Attempt.Cause = Moved }, Action{Step: Succeed}},
 		"in sync":           {"what is released already is not touched", Release{Known: true, InSync: true}, nil, Action{Step: Succeed}},
 		"in sync, drift on": {"with drift detection objects are compared all the same", Release{Known: true, InSync: true}, func(s *State) { s.Subject.Corrects = true }, Action{Step: Apply}},
 		"left pending":      {"what a crash left is put in order first", Release{Known: true, Repair: "x"}, nil, Action{Step: Repair}},

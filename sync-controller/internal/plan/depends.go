@@ -1,6 +1,10 @@
 package plan
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Dependency is one entry of spec.dependsOn with what was found under that name.
 type Dependency struct {
@@ -65,4 +69,38 @@ func (d Dependency) unready() string {
 		return fmt.Sprintf("dependency '%s' is not updated yet to revision %s", d.Name, d.Want)
 	}
 	return ""
+}
+
+// Cycle follows dependencies from a subject and returns the shortest way back to it, with its own name first and last; nil
+// when there is none. next says what a subject depends on, and is asked once for each that can be reached.
+func Cycle(start string, next func(name string) []string) []string {
+	from := make(map[string]string)
+	for todo := []string{start}; len(todo) > 0; todo = todo[1:] {
+		name := todo[0]
+		for _, to := range next(name) {
+			if to == start {
+				return wayBack(start, name, from)
+			}
+			if _, seen := from[to]; !seen {
+				from[to] = name
+				todo = append(todo, to)
+			}
+		}
+	}
+	return nil
+}
+
+func wayBack(start, last string, from map[string]string) []string {
+	way := []string{start}
+	for name := last; name != start; name = from[name] {
+		way = append(way, name)
+	}
+	way = append(way, start)
+	slices.Reverse(way)
+	return way
+}
+
+// circular tells of a cycle.
+func circular(cycle []string) string {
+	return fmt.Sprintf("dependency cycle: %s; none of them can become ready: take one of these out of spec.dependsOn", strings.Join(cycle, " → "))
 }

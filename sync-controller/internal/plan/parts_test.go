@@ -50,6 +50,27 @@ func TestBlocked(t *testing.T) {
 	}
 }
 
+func TestCycle(t *testing.T) {
+	for name, tc := range map[string]struct {
+		reason  string
+		depends map[string][]string
+		want    []string
+	}{
+		"none":          {"a diamond is no cycle", map[string][]string{"a": {"b", "c"}, "b": {"d"}, "c": {"d"}}, nil},
+		"itself":        {"the shortest of all", map[string][]string{"a": {"a"}}, []string{"a", "a"}},
+		"two ways":      {"the shorter one is told", map[string][]string{"a": {"b"}, "b": {"c", "a"}, "c": {"a"}}, []string{"a", "b", "a"}},
+		"long":          {"however far", map[string][]string{"a": {"b"}, "b": {"c"}, "c": {"d"}, "d": {"a"}}, []string{"a", "b", "c", "d", "a"}},
+		"somebody's":    {"a cycle that others are in is theirs to tell", map[string][]string{"a": {"b"}, "b": {"c"}, "c": {"b"}}, nil},
+		"leads nowhere": {"what does not exist depends on nothing", map[string][]string{"a": {"missing"}}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Cycle("a", func(name string) []string { return tc.depends[name] }); !slices.Equal(got, tc.want) {
+				t.Errorf("%s: %v, want %v", tc.reason, got, tc.want)
+			}
+		})
+	}
+}
+
 func TestSplit(t *testing.T) {
 	id := func(name string) inventory.Entry {
 		return inventory.Entry{ID: inventory.ID{Namespace: "n", Name: name}, Version: "v1"}
@@ -120,7 +141,7 @@ func TestConditions(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := []metav1.Condition{
-				{Type: "Stalled", Status: "True", Reason: "x"}, {Type: "Reconciling", Status: "True", Reason: "x"},
+				{Type: "Stalled", Status: "Unknown", Reason: "x"}, {Type: "Reconciling", Status: "Unknown", Reason: "x"},
 			}
 			observed := tc.verdict.Conditions(&list, 7, now)
 			var got []row
@@ -133,6 +154,11 @@ func TestConditions(t *testing.T) {
 			sorted := cmpopts.SortSlices(func(a, b row) bool { return a.Type < b.Type })
 			if diff := cmp.Diff(tc.want, got, sorted); diff != "" || observed != tc.observed {
 				t.Errorf("%s: observed %t (-want +got)\n%s", tc.reason, observed, diff)
+			}
+			before := slices.Clone(list)
+			tc.verdict.Conditions(&list, 7, now.Add(time.Minute))
+			if diff := cmp.Diff(before, list); diff != "" {
+				t.Errorf("the same verdict a minute later is no news (-before +after)\n%s", diff)
 			}
 		})
 	}

@@ -19,6 +19,8 @@ const (
 	ReasonBuildFailed       = meta.BuildFailedReason
 	ReasonAccessDenied      = acl.AccessDeniedReason
 	ReasonInvalidExpression = meta.InvalidCELExpressionReason
+	// ReasonStateError says that Helm's storage could not be read.
+	ReasonStateError = "StateError"
 	// ReasonRetriesExceeded stalls a HelmRelease that failed and is not to be retried.
 	ReasonRetriesExceeded = "RetriesExceeded"
 	// ReasonInvalidSpec stalls a subject whose spec asks for something that is not served.

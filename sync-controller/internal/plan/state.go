@@ -16,6 +16,8 @@ type State struct {
 	Render *v1alpha1.Render
 	// Dependencies is what the subject depends on; looked at when an attempt starts or waits for them.
 	Dependencies []Dependency
+	// Cycle is the way on which the subject depends on itself, by names; nil when it does not, or was not looked for.
+	Cycle []string
 	// DependencyPoll is how soon unready dependencies are looked at again when no watch reports anything.
 	DependencyPoll time.Duration
 	// Attempt is the running or the latest attempt; the zero value before the first.

@@ -33,21 +33,36 @@ func (v Verdict) Conditions(list *[]metav1.Condition, generation int64, now time
 		})
 	}
 	set(fluxmeta.ReadyCondition, v.Ready, v.Reason, v.Message)
-	meta.RemoveStatusCondition(list, fluxmeta.StalledCondition)
-	meta.RemoveStatusCondition(list, fluxmeta.ReconcilingCondition)
-	switch {
-	case v.Stalled:
-		set(fluxmeta.StalledCondition, metav1.ConditionTrue, cmp.Or(v.StalledReason, v.Reason), cmp.Or(v.StalledMessage, v.Message))
-	case v.Ready == metav1.ConditionFalse:
-		set(fluxmeta.ReconcilingCondition, metav1.ConditionTrue, fluxmeta.ProgressingWithRetryReason, v.Message)
-	case v.Ready == metav1.ConditionUnknown:
-		set(fluxmeta.ReconcilingCondition, metav1.ConditionTrue, fluxmeta.ProgressingReason, v.Message)
-	}
+	v.going(list, set)
 	v.healthy(list, set)
 	return v.Stalled || v.Ready == metav1.ConditionTrue
 }
 
-func (v Verdict) healthy(list *[]metav1.Condition, set func(kind string, status metav1.ConditionStatus, reason, message string)) {
+// setter sets one condition.
+type setter func(kind string, status metav1.ConditionStatus, reason, message string)
+
+// going says whether the work goes on: at most one of Stalled and Reconciling is there.
+func (v Verdict) going(list *[]metav1.Condition, set setter) {
+	reconciling := ""
+	switch {
+	case v.Stalled:
+		set(fluxmeta.StalledCondition, metav1.ConditionTrue, cmp.Or(v.StalledReason, v.Reason), cmp.Or(v.StalledMessage, v.Message))
+	case v.Ready == metav1.ConditionFalse:
+		reconciling = fluxmeta.ProgressingWithRetryReason
+	case v.Ready == metav1.ConditionUnknown:
+		reconciling = fluxmeta.ProgressingReason
+	}
+	if !v.Stalled {
+		meta.RemoveStatusCondition(list, fluxmeta.StalledCondition)
+	}
+	if reconciling == "" {
+		meta.RemoveStatusCondition(list, fluxmeta.ReconcilingCondition)
+		return
+	}
+	set(fluxmeta.ReconcilingCondition, metav1.ConditionTrue, reconciling, v.Message)
+}
+
+func (v Verdict) healthy(list *[]metav1.Condition, set setter) {
 	switch {
 	case !v.Checks:
 		meta.RemoveStatusCondition(list, fluxmeta.HealthyCondition)

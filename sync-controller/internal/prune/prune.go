@@ -12,7 +12,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/redact"
@@ -105,12 +104,12 @@ func (p *Pruner) one(ctx context.Context, e inventory.Entry) outcome {
 	case live.DeletionTimestamp != nil:
 		return outcome{action: apply.Deleted}
 	}
-	return p.delete(ctx, e, live.UID)
+	return p.delete(ctx, e, live)
 }
 
 // delete asks for the deletion of the object that was read.
-func (p *Pruner) delete(ctx context.Context, e inventory.Entry, uid types.UID) outcome {
-	err := p.Client.Delete(ctx, target(e), client.Preconditions{UID: &uid},
+func (p *Pruner) delete(ctx context.Context, e inventory.Entry, live *metav1.PartialObjectMetadata) outcome {
+	err := p.Client.Delete(ctx, live, client.Preconditions{UID: &live.UID},
 		client.PropagationPolicy(metav1.DeletePropagationBackground))
 	switch {
 	case err == nil:
@@ -123,17 +122,57 @@ func (p *Pruner) delete(ctx context.Context, e inventory.Entry, uid types.UID) o
 	return outcome{err: fmt.Errorf("delete failed: %w", said(e, err))}
 }
 
-// read gets the metadata of an object; nil when it, or its kind, does not exist.
+// read gets the metadata of an object, in whatever version is served; nil when it, or its kind, does not exist.
+//
+// An entry of a kind without namespaces may name one: when its kind was not known yet, nobody could tell. It is not the
+// object that the API server finds by the name alone: that one has an entry of its own.
 func (p *Pruner) read(ctx context.Context, e inventory.Entry) (*metav1.PartialObjectMetadata, error) {
-	live := target(e)
-	err := p.Client.Get(ctx, client.ObjectKeyFromObject(live), live)
+	live, err := p.get(ctx, e)
+	if unserved(err) {
+		live, err = p.readOther(ctx, e)
+	}
 	switch {
 	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("query failed: %w", said(e, err))
+	case live.Namespace != e.ID.Namespace:
+		return nil, nil
 	}
 	return live, nil
+}
+
+func (p *Pruner) get(ctx context.Context, e inventory.Entry) (*metav1.PartialObjectMetadata, error) {
+	live := target(e)
+	err := p.Client.Get(ctx, client.ObjectKeyFromObject(live), live)
+	return live, err
+}
+
+// readOther reads an object in the other versions of its kind, until one is served: the version that it was applied in is
+// not any more, which says nothing about the object.
+func (p *Pruner) readOther(ctx context.Context, e inventory.Entry) (live *metav1.PartialObjectMetadata, err error) {
+	mappings, err := p.Client.RESTMapper().RESTMappings(e.ID.GroupKind)
+	if err != nil {
+		return nil, err
+	}
+	err = &meta.NoKindMatchError{GroupKind: e.ID.GroupKind}
+	for _, mapping := range mappings {
+		if mapping.GroupVersionKind.Version == e.Version {
+			continue
+		}
+		other := inventory.Entry{ID: e.ID, Version: mapping.GroupVersionKind.Version}
+		if live, err = p.get(ctx, other); !unserved(err) {
+			break
+		}
+	}
+	return live, err
+}
+
+// unserved says that the API server knows nothing of the kind in that version, whether or not the object exists: it
+// answers with less than a status of its own.
+func unserved(err error) bool {
+	return meta.IsNoMatchError(err) ||
+		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
 }
 
 // said is what the API server answered about an object, without anything that may be secret.

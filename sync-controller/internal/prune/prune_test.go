@@ -4,11 +4,14 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -68,6 +71,7 @@ func (f *fixture) exists(t *testing.T, name string) bool {
 }
 
 func TestClusterPrune(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	stale := []inventory.Entry{
 		f.create(t, "a", nil),
@@ -99,6 +103,7 @@ func TestClusterPrune(t *testing.T) {
 }
 
 func TestClusterPruneFailureDoesNotStopOthers(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	stale := []inventory.Entry{f.create(t, "a", nil), f.create(t, "b", nil), f.create(t, "c", nil)}
 	f.Client = interceptor.NewClient(f.client, interceptor.Funcs{
@@ -122,6 +127,7 @@ func TestClusterPruneFailureDoesNotStopOthers(t *testing.T) {
 }
 
 func TestClusterPruneDeletesOnlyTheObjectItLookedAt(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	stale := []inventory.Entry{f.create(t, "a", nil)}
 	f.Client = interceptor.NewClient(f.client, interceptor.Funcs{
@@ -144,6 +150,7 @@ func TestClusterPruneDeletesOnlyTheObjectItLookedAt(t *testing.T) {
 }
 
 func TestClusterTerminating(t *testing.T) {
+	t.Parallel()
 	f := newFixture(t)
 	held := f.create(t, "held", func(o *corev1.ConfigMap) { o.Finalizers = []string{"example.org/hold"} })
 	entries := []inventory.Entry{held, f.create(t, "free", nil)}
@@ -165,5 +172,96 @@ func TestClusterTerminating(t *testing.T) {
 	f.create(t, "free", nil)
 	if left, err := f.Terminating(t.Context(), entries); err != nil || len(left) > 0 {
 		t.Errorf("got %v, %v: want nothing; a new object of the name is another one", left, err)
+	}
+}
+
+func TestClusterPruneLeavesTheClusterScopedObjectThatAStrayNamespaceMeans(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: f.namespace, Labels: f.Owner.Labels()}}
+	if err := f.client.Create(t.Context(), role); err != nil {
+		t.Fatal(err)
+	}
+	// What an inventory holds of an object whose kind was not known to have no namespace when it was first tried.
+	stray := inventory.EntryOf(&rbacv1.ClusterRole{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "rbac.authorization.k8s.io/v1", Kind: "ClusterRole"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: f.namespace, Name: f.namespace},
+	})
+	result, err := f.Prune(t.Context(), []inventory.Entry{stray})
+	if err != nil || len(result.Changes) > 0 || len(result.Survivors) > 0 {
+		t.Errorf("got %+v, %v: want nothing done", result, err)
+	}
+	if err := f.client.Get(t.Context(), client.ObjectKeyFromObject(role), role); err != nil || role.DeletionTimestamp != nil {
+		t.Errorf("the object that is applied was deleted: %v", err)
+	}
+	stray.ID.Namespace = ""
+	if result, err := f.Prune(t.Context(), []inventory.Entry{stray}); err != nil || result.Changes.Count("deleted") != 1 {
+		t.Errorf("got %+v, %v: want it deleted by its own entry", result, err)
+	}
+}
+
+func TestClusterPruneOfAVersionThatIsNoLongerServed(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	kind := schema.GroupKind{Group: f.namespace + ".example.org", Kind: "Gadget"}
+	definition := &unstructured.Unstructured{}
+	define := func(served bool) {
+		t.Helper()
+		version := func(name string, served, storage bool) map[string]any {
+			return map[string]any{
+				"name": name, "served": served, "storage": storage,
+				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
+			}
+		}
+		definition.Object = map[string]any{
+			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+			"metadata": map[string]any{"name": "gadgets." + kind.Group},
+			"spec": map[string]any{
+				"group": kind.Group, "scope": "Namespaced",
+				"names":    map[string]any{"kind": "Gadget", "plural": "gadgets"},
+				"versions": []any{version("v1beta1", served, false), version("v1", true, true)},
+			},
+		}
+		if err := f.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(definition), client.FieldOwner("test")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	define(true)
+	gadget := &unstructured.Unstructured{}
+	gadget.SetGroupVersionKind(kind.WithVersion("v1beta1"))
+	gadget.SetNamespace(f.namespace)
+	gadget.SetName("a")
+	gadget.SetLabels(f.Owner.Labels())
+	eventually(t, func() bool { return f.client.Create(t.Context(), gadget.DeepCopy()) == nil })
+	for _, version := range []string{"v1", "v1beta1"} { // as a process that has run for a while knows them
+		eventually(t, func() bool {
+			_, err := f.client.RESTMapper().RESTMapping(kind, version)
+			return err == nil
+		})
+	}
+	define(false)
+	eventually(t, func() bool {
+		return apierrors.IsNotFound(f.client.Get(t.Context(), client.ObjectKeyFromObject(gadget), gadget.DeepCopy()))
+	})
+	result, err := f.Prune(t.Context(), []inventory.Entry{inventory.EntryOf(gadget)})
+	if err != nil || result.Changes.Count("deleted") != 1 {
+		t.Errorf("got %+v, %v: want the object deleted in a version that is served", result, err)
+	}
+	gadget.SetGroupVersionKind(kind.WithVersion("v1"))
+	if err := f.client.Get(t.Context(), client.ObjectKeyFromObject(gadget), gadget); !apierrors.IsNotFound(err) {
+		t.Errorf("got %v: the object is left without anybody knowing of it", err)
+	}
+}
+
+// eventually waits for what the API server needs a moment for.
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	deadline := time.After(90 * time.Second)
+	for !condition() {
+		select {
+		case <-deadline:
+			t.Fatal("it did not happen in time")
+		case <-time.After(10 * time.Millisecond):
+		}
 	}
 }

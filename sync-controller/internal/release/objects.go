@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"sort"
-	"strings"
 
 	helm "helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
@@ -20,12 +19,6 @@ import (
 
 // maxListDepth bounds Lists inside of Lists.
 const maxListDepth = 4
-
-// resourcePolicy is the annotation by which a chart keeps an object when it is removed from the chart or uninstalled.
-const (
-	resourcePolicy = "helm.sh/resource-policy"
-	policyKeep     = "keep"
-)
 
 // Objects are the objects of the recorded manifest, in the order of installing. Those of crds/ and of hooks are not among
 // them. Namespaces are as the chart wrote them (see [DefaultNamespace]).
@@ -92,31 +85,6 @@ func flatten(object *unstructured.Unstructured, depth int) ([]*unstructured.Unst
 		return err
 	})
 	return all, err
-}
-
-// Kept says whether the chart wants the object left in the cluster (helm.sh/resource-policy: keep) when it goes from the
-// chart or the release goes.
-func Kept(object *unstructured.Unstructured) bool {
-	return strings.EqualFold(strings.TrimSpace(object.GetAnnotations()[resourcePolicy]), policyKeep)
-}
-
-// UninstallOrder sorts objects into the order in which Helm deletes: roughly the reverse of installing, kinds it does not
-// know last.
-func UninstallOrder(objects []*unstructured.Unstructured) []*unstructured.Unstructured {
-	rank := func(object *unstructured.Unstructured) int {
-		if i := slices.Index(releaseutil.UninstallOrder, object.GetKind()); i >= 0 {
-			return i
-		}
-		return len(releaseutil.UninstallOrder)
-	}
-	sorted := slices.Clone(objects)
-	slices.SortStableFunc(sorted, func(a, b *unstructured.Unstructured) int {
-		if d := rank(a) - rank(b); d != 0 {
-			return d
-		}
-		return strings.Compare(a.GetKind(), b.GetKind())
-	})
-	return sorted
 }
 
 // DefaultNamespace gives the release's namespace to objects that have none and whose kind is namespaced, in place. It

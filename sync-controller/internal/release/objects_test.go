@@ -62,33 +62,6 @@ func TestObjects(t *testing.T) {
 	}
 }
 
-func TestKept(t *testing.T) {
-	objects, err := rendered(t, "1.0.0", nil).Objects()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if Kept(objects[0]) || !Kept(objects[1]) {
-		t.Error("want the Deployment kept, and the ConfigMap not")
-	}
-}
-
-func TestUninstallOrder(t *testing.T) {
-	objects, err := withManifest(t, strings.Join([]string{
-		"apiVersion: v1\nkind: Namespace\nmetadata: {name: a}",
-		"apiVersion: example.org/v1\nkind: Widget\nmetadata: {name: b}",
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}",
-		"apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}",
-		"apiVersion: v1\nkind: Service\nmetadata: {name: e}",
-	}, "\n---\n")).Objects()
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"Service//e", "Deployment//d", "ConfigMap//c", "Namespace//a", "Widget//b"}
-	if diff := cmp.Diff(want, names(UninstallOrder(objects))); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-}
-
 func TestDefaultNamespace(t *testing.T) {
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(schema.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}, meta.RESTScopeNamespace)
@@ -127,10 +100,7 @@ func FuzzObjects(f *testing.F) {
 	f.Add("a: &a [*a]")
 	f.Fuzz(func(t *testing.T, text string) {
 		r := withManifest(t, text)
-		objects, err := r.Objects()
-		if err == nil {
-			UninstallOrder(objects)
-		}
+		_, _ = r.Objects()
 	})
 }
 

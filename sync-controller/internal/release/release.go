@@ -48,16 +48,10 @@ func (r *Release) Facts() Facts {
 // Version is the number in storage, from 1; 0 when the release is not recorded.
 func (r *Release) Version() int { return r.record.Version }
 
-// Notes are the chart's NOTES.txt, rendered. They may hold values.
-func (r *Release) Notes() string { return r.record.Info.Notes }
-
-// FullName is <namespace>/<name>.v<version>, and ChartTitle <chart>@<version>, as Flux's messages have them.
+// FullName is <namespace>/<name>.v<version>, as Flux's messages have it.
 func (r *Release) FullName() string {
 	return fmt.Sprintf("%s/%s.v%d", r.record.Namespace, r.record.Name, r.record.Version)
 }
-
-// ChartTitle is <chart>@<version>.
-func (r *Release) ChartTitle() string { return r.chart().Name + "@" + r.chart().Version }
 
 // AppVersion is the chart's appVersion.
 func (r *Release) AppVersion() string { return r.chart().AppVersion }

@@ -36,7 +36,7 @@ func Unsupported(hr *helmv2.HelmRelease) []string {
 
 func rules() []rule {
 	return slices.Concat(chartRules(), contentRules(), actionRules("spec.install", install), actionRules("spec.upgrade", upgrade),
-		installRules(), upgradeRules())
+		installRules(), upgradeRules(), uninstallRules())
 }
 
 func chartRules() []rule {
@@ -148,6 +148,18 @@ func upgradeRules() []rule {
 		}},
 		{"spec.upgrade.preserveValues", set(func(s *helmv2.HelmReleaseSpec) bool { return s.Upgrade != nil && s.Upgrade.PreserveValues })},
 		{"spec.upgrade.cleanupOnFail", set(func(s *helmv2.HelmReleaseSpec) bool { return s.Upgrade != nil && s.Upgrade.CleanupOnFail })},
+	}
+}
+
+func uninstallRules() []rule {
+	return []rule{
+		{"spec.uninstall.deletionPropagation", func(s *helmv2.HelmReleaseSpec) (string, bool) {
+			if s.Uninstall == nil {
+				return "", false
+			}
+			how := s.Uninstall.GetDeletionPropagation()
+			return how, how != "background"
+		}},
 	}
 }
 

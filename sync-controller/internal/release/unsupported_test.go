@@ -28,7 +28,7 @@ var served = []string{
 	"spec.install.timeout", "spec.upgrade.timeout", "spec.uninstall.timeout",
 	"spec.install.disableWait", "spec.upgrade.disableWait", "spec.uninstall.disableWait",
 	"spec.install.createNamespace", "spec.install.replace", "spec.upgrade.chartNameChangeStrategy",
-	"spec.uninstall.keepHistory", "spec.uninstall.deletionPropagation",
+	"spec.uninstall.keepHistory",
 	// without meaning here: the client is Sluice's own, validation is the API server's, and server-side apply never replaces
 	"spec.persistentClient", "spec.install.disableOpenAPIValidation", "spec.upgrade.disableOpenAPIValidation", "spec.upgrade.force",
 	"spec.chart.spec.sourceRef.apiVersion",
@@ -147,6 +147,15 @@ func TestUnsupported(t *testing.T) {
 				"spec.upgrade.serverSideApply=disabled", "spec.upgrade.strategy.name=RetryOnFailure",
 			},
 		},
+		"uninstall": {func(s *helmv2.HelmReleaseSpec) {
+			orphan := "orphan"
+			s.Uninstall = &helmv2.Uninstall{DeletionPropagation: &orphan}
+		}, []string{"spec.uninstall.deletionPropagation=orphan"}},
+		"uninstall served": {func(s *helmv2.HelmReleaseSpec) {
+			background := "background"
+			s.Uninstall = &helmv2.Uninstall{DeletionPropagation: &background, KeepHistory: true}
+		}, nil},
+		"uninstall default": {func(s *helmv2.HelmReleaseSpec) { s.Uninstall = &helmv2.Uninstall{} }, nil},
 		"upgrade served": {func(s *helmv2.HelmReleaseSpec) {
 			s.Upgrade = &helmv2.Upgrade{ServerSideApply: "auto", Force: true, Remediation: &helmv2.UpgradeRemediation{}}
 		}, nil},

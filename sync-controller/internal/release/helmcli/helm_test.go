@@ -145,13 +145,16 @@ type cluster struct {
 	kubeconfig string
 }
 
+// patience is how long the API server may take to start, and to stop, on a machine that does many other things.
+const patience = 3 * time.Minute
+
 // start runs an API server with a namespace apps.
 func start(t *testing.T) cluster {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: it names the folder with etcd, kube-apiserver and helm")
 	}
-	env := &envtest.Environment{}
+	env := &envtest.Environment{ControlPlaneStartTimeout: patience, ControlPlaneStopTimeout: patience}
 	config, err := env.Start()
 	if err != nil {
 		t.Fatal(err)
