@@ -17,7 +17,7 @@ func TestAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := controller.OpenBus(t.Context(), mgr, bus.Options{})
+	b, err := controller.Bus(mgr, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,22 +11,12 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus"
 )
 
-// OpenBus connects to NATS and adds the probes. The process is alive whatever becomes of NATS, and ready while it is
-// connected. Without a URL it returns a bus in memory, for the events that are posted.
-func OpenBus(ctx context.Context, mgr ctrl.Manager, o bus.Options) (bus.Bus, error) {
-	log := mgr.GetLogger().WithName("bus")
-	messages := alone(bus.Memory())
-	if o.URL == "" {
-		log.Info("notifications from the bus are off: --nats-url is not set; posted events are delivered while this process lives")
-	} else {
-		var err error
-		o.Log = log
-		if messages, err = bus.Connect(ctx, o); err != nil {
-			return nil, fmt.Errorf("open the message bus: %w", err)
-		}
-	}
-	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
-		return nil, fmt.Errorf("add health probe: %w", err)
+// Bus returns the bus to work with, and adds the probe that says whether it can be: the process is ready while it is
+// connected. Without NATS, when messages is nil, it is one in memory, for the events that are posted.
+func Bus(mgr ctrl.Manager, messages bus.Bus) (bus.Bus, error) {
+	if messages == nil {
+		mgr.GetLogger().Info("notifications from the bus are off: --nats-url is not set; posted events are delivered while this process lives")
+		messages = alone(bus.Memory())
 	}
 	if err := mgr.AddReadyzCheck("bus", connected(messages)); err != nil {
 		return nil, fmt.Errorf("add ready probe: %w", err)

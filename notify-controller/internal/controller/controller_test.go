@@ -20,11 +20,13 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/controller"
 )
 
@@ -205,11 +207,18 @@ func TestReadiness(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := controller.OpenBus(t.Context(), mgr, bus.Options{URL: nats.URL(), Name: "notify-controller"})
+	settings := process.Settings{Name: "notify-controller", NATSURL: nats.URL()}
+	messages, disconnect, err := settings.Connect(t.Context(), mgr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(b.Close)
+	t.Cleanup(disconnect)
+	if _, err := controller.Bus(mgr, messages); err != nil {
+		t.Fatal(err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(t.Context()) }()
 	probe := func(path string) int {

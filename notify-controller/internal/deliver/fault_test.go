@@ -16,6 +16,7 @@ import (
 	"time"
 
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
+	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 	clocktesting "k8s.io/utils/clock/testing"
 
@@ -24,10 +25,12 @@ import (
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
 // TestBrokerRestarts: what was stored before a restart of NATS is delivered after it, once; and so is what comes then.
 func TestBrokerRestarts(t *testing.T) {
+	t.Parallel()
 	server := bustest.NewServer(t)
 	b := connect(t, server.URL()) // before the server is up
 	slack, apps := newSink(t), newCluster()
@@ -56,6 +59,7 @@ func TestBrokerRestarts(t *testing.T) {
 
 // TestWipedBroker: a broker that lost everything is set up again, and what is announced then arrives.
 func TestWipedBroker(t *testing.T) {
+	t.Parallel()
 	server := bustest.StartServer(t)
 	b := connect(t, server.URL())
 	slack, apps := newSink(t), newCluster()
@@ -74,6 +78,7 @@ func TestWipedBroker(t *testing.T) {
 // TestCrashAroundSending kills the process that holds a delivery at each point, with a real broker, and has another one
 // go on: the notification arrives at least once, and at most twice.
 func TestCrashAroundSending(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		reason string
 		most   int
@@ -96,7 +101,7 @@ func TestCrashAroundSending(t *testing.T) {
 			r := start(t, connect(t, server.URL()), apps)
 			r.announce("e2", failure("other"))
 			arrived := func() int { return strings.Count(strings.Join(slack.got(), ""), "of podinfo") }
-			wait := time.NewTimer(patience) // the broker waits 30 s for the process that died
+			wait := time.NewTimer(patience) // the broker waits for the process that died
 			defer wait.Stop()
 			tick := time.NewTicker(50 * time.Millisecond)
 			defer tick.Stop()
@@ -149,6 +154,7 @@ func TestCrashingProcess(t *testing.T) {
 
 // TestLease: a claim of a process that may still be sending is respected, until its lease is over.
 func TestLease(t *testing.T) {
+	t.Parallel()
 	b := bus.Memory()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
@@ -179,6 +185,7 @@ func TestLease(t *testing.T) {
 
 // TestNotedLater: when the broker is gone between sending and noting, this process remembers.
 func TestNotedLater(t *testing.T) {
+	t.Parallel()
 	b := &failingStores{Bus: bus.Memory()}
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
@@ -227,6 +234,7 @@ func (f failingStore) Put(ctx context.Context, key string, value []byte, revisio
 
 // TestExpires: after a day of failures a delivery is a dead letter, with the last failure.
 func TestExpires(t *testing.T) {
+	t.Parallel()
 	b := bus.Memory()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
@@ -252,6 +260,7 @@ func TestExpires(t *testing.T) {
 // TestProviderDeleted: what waits for a deleted Provider becomes a dead letter at once, also when it was deleted while
 // this controller was down; and its queue is removed.
 func TestProviderDeleted(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, b bus.Bus) {
 		slack, apps := newSink(t), newCluster()
 		slack.does(func(w http.ResponseWriter, _ *http.Request) {
@@ -275,6 +284,7 @@ func TestProviderDeleted(t *testing.T) {
 
 // TestQueueOfADeletedProviderIsRemoved, after the grace, with its consumer and its line in the roster.
 func TestQueueOfADeletedProviderIsRemoved(t *testing.T) {
+	t.Parallel()
 	b := &forgetful{Bus: bus.Memory()}
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
@@ -301,6 +311,7 @@ func TestQueueOfADeletedProviderIsRemoved(t *testing.T) {
 
 // TestProviderDeletedWhileTheBrokerIsAway: its queue is begun anew when the broker is back, and not tried in a loop.
 func TestProviderDeletedWhileTheBrokerIsAway(t *testing.T) {
+	t.Parallel()
 	const sweeps = 5
 	b := &forgetful{Bus: bus.Memory()}
 	t.Cleanup(b.Close)
@@ -348,6 +359,7 @@ func (f *forgetful) Forget(ctx context.Context, c bus.Consumer) error {
 
 // TestReplay: a consumer deleted by hand brings every event of the week again, and nobody hears of it.
 func TestReplay(t *testing.T) {
+	t.Parallel()
 	server := bustest.StartServer(t)
 	b := connect(t, server.URL())
 	slack, apps := newSink(t), newCluster()
@@ -373,6 +385,7 @@ func TestReplay(t *testing.T) {
 
 // TestFullBroker: while the broker takes nothing, events wait in it, and are delivered when there is room.
 func TestFullBroker(t *testing.T) {
+	t.Parallel()
 	b := &fullBroker{Bus: bus.Memory()}
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
@@ -403,6 +416,7 @@ func (f *fullBroker) Publish(ctx context.Context, s bus.Stream, m bus.Message) e
 
 // TestOrder: a failure that is retried never overtakes the recovery that followed it.
 func TestOrder(t *testing.T) {
+	t.Parallel()
 	b := bus.Memory()
 	t.Cleanup(b.Close)
 	pagerduty, apps := newSink(t), newCluster()
@@ -426,6 +440,39 @@ func TestOrder(t *testing.T) {
 		t.Errorf("PagerDuty got %v, want %v: the first failed, the old failure is superseded", got, want)
 	}
 	noSecret(t, r.reports.all()...)
+}
+
+// TestOrderInAChat: of two notifications about one object that come up one after the other, the second is not sent before
+// the first, however long that one's Provider takes to be read.
+func TestOrderInAChat(t *testing.T) {
+	t.Parallel()
+	b := bus.Memory()
+	t.Cleanup(b.Close)
+	slack, apps := newSink(t), newCluster()
+	ref := apps.provider("chat", slackTo(slack))
+	opening, read := make(chan struct{}, 2), make(chan struct{})
+	slow := func(ctx context.Context, ref route.Ref) (deliver.Opened, error) {
+		opening <- struct{}{}
+		<-read
+		return apps.Open(ctx, ref)
+	}
+	morgue := &deliver.Morgue{Bus: b, Reports: &reports{}, Metrics: deliver.NewMetrics()}
+	sender := deliver.NewSender(b, slow, morgue, clock.RealClock{}, logr.Discard())
+	var running sync.WaitGroup
+	running.Go(func() { sender.Handle(t.Context(), queued(t, ref, "e1", failure("podinfo"))) })
+	<-opening
+	running.Go(func() { sender.Handle(t.Context(), queued(t, ref, "e2", recovery("podinfo"))) })
+	select {
+	case <-opening:
+		t.Error("the second is under way before the first is sent")
+	case <-time.After(quiet):
+	}
+	close(read)
+	running.Wait()
+	got := slack.got()
+	if len(got) != 2 || !strings.Contains(got[0], "BuildFailed") || !strings.Contains(got[1], "ReconciliationSucceeded") {
+		t.Errorf("Slack got %v", got)
+	}
 }
 
 // queued is a delivery as the router would have stored it; ids in alphabetical order are stored in that order.

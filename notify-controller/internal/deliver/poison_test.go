@@ -15,6 +15,7 @@ import (
 
 // TestLargePoisonIsKept: what leaves no room for the reason beside it is kept as far as it fits, and holds up nothing.
 func TestLargePoisonIsKept(t *testing.T) {
+	t.Parallel()
 	tests := map[string]struct {
 		reason string
 		stream bus.Stream
@@ -25,6 +26,7 @@ func TestLargePoisonIsKept(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			b := connect(t, bustest.StartServer(t, bustest.MaxPayload(64<<10)).URL()) // as in the chart
 			slack, apps := newSink(t), newCluster()
 			apps.provider("chat", slackTo(slack))
@@ -51,6 +53,7 @@ func (panicking) Send(context.Context, event.Event) error { panic("value-canary"
 // TestPanicIsNotForEver: what makes sending panic each time becomes a dead letter; what it panicked with shows nowhere,
 // where it did in the log.
 func TestPanicIsNotForEver(t *testing.T) {
+	t.Parallel()
 	b := bus.Memory()
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()

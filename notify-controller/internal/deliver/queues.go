@@ -144,6 +144,7 @@ func (q *Queues) orphan(ctx context.Context, running *runningQueue) {
 		return
 	}
 	if first {
+		q.sender.resume(running.provider) // nobody waits for a target that is gone
 		q.run(ctx, running.provider)
 		q.running[running.provider.UID].orphaned = q.clock.Now()
 		return

@@ -32,18 +32,25 @@ import (
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
-// patience is how long a test waits for what has to happen: three times what NATS gives a delivery that was lost with it.
+// patience is how long a test waits for what has to happen: many times what NATS gives a delivery that was lost with it.
 const patience = 90 * time.Second
+
+// quiet is how long a test waits for what must not happen.
+const quiet = 300 * time.Millisecond
 
 // onBoth runs a test on the bus in memory and on a real NATS server.
 func onBoth(t *testing.T, test func(t *testing.T, b bus.Bus)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
+		t.Parallel()
 		b := bus.Memory()
 		t.Cleanup(b.Close)
 		test(t, b)
 	})
-	t.Run("nats", func(t *testing.T) { test(t, connect(t, bustest.StartServer(t).URL())) })
+	t.Run("nats", func(t *testing.T) {
+		t.Parallel()
+		test(t, connect(t, bustest.StartServer(t).URL()))
+	})
 }
 
 func connect(t *testing.T, url string) bus.Bus {
@@ -66,6 +73,7 @@ type cluster struct {
 	noLabels error
 	secrets  map[string]provider.Secrets
 	lists    int
+	opens    int
 	timeout  time.Duration
 	wrap     func(provider.Provider) provider.Provider
 }
@@ -145,6 +153,13 @@ func (c *cluster) listed() int {
 	return c.lists
 }
 
+// opened is how often a Provider was opened.
+func (c *cluster) opened() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.opens
+}
+
 func (c *cluster) Providers(context.Context) ([]route.Ref, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,6 +174,7 @@ func (c *cluster) Providers(context.Context) ([]route.Ref, error) {
 func (c *cluster) Open(_ context.Context, ref route.Ref) (deliver.Opened, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.opens++
 	spec, ok := c.specs[ref]
 	if !ok {
 		return deliver.Opened{}, deliver.ErrNoProvider
@@ -320,6 +336,7 @@ type sink struct {
 	mu     sync.Mutex
 	answer http.HandlerFunc
 	bodies []string
+	times  []time.Time
 }
 
 func newSink(t *testing.T) *sink {
@@ -328,7 +345,7 @@ func newSink(t *testing.T) *sink {
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		s.mu.Lock()
-		s.bodies = append(s.bodies, string(body))
+		s.bodies, s.times = append(s.bodies, string(body)), append(s.times, time.Now())
 		answer := s.answer
 		s.mu.Unlock()
 		if answer != nil {
@@ -351,6 +368,13 @@ func (s *sink) got() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.bodies)
+}
+
+// apart is how long after the first request the second came.
+func (s *sink) apart() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.times[1].Sub(s.times[0])
 }
 
 func (s *sink) actions(t *testing.T) []string {

@@ -22,6 +22,8 @@ import (
 const (
 	// routeParallel is how many events are routed at a time.
 	routeParallel = 8
+	// routeTimeout bounds one attempt to route an event, whatever the API server and the broker do.
+	routeTimeout = 30 * time.Second
 	// maxRouteRetry bounds the wait after anything that keeps an event from being routed.
 	maxRouteRetry = time.Minute
 	// providerGrace is how long an Alert may name a Provider that is not there yet: both may come with one commit.
@@ -123,6 +125,8 @@ func (r *Router) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Ve
 
 func (r *Router) route(ctx context.Context, id string, ev event.Event, stored time.Time) (string, error) {
 	defer r.objects.take(objectKey(ev))()
+	ctx, cancel := context.WithTimeout(ctx, routeTimeout)
+	defer cancel()
 	repeated, failing, err := r.history.look(ctx, id, ev, stored)
 	if err != nil || repeated {
 		return "repeated", err

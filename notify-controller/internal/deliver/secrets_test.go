@@ -17,6 +17,7 @@ import (
 // TestNoCredentialShows drives every kind of failure with credentials in each place that holds one, and looks for them in
 // logs, reports, dead letters and metrics.
 func TestNoCredentialShows(t *testing.T) {
+	t.Parallel()
 	echo := newSink(t) // says what it was sent
 	echo.does(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusForbidden)

@@ -24,6 +24,8 @@ const (
 	brokerWait = 2 * time.Second
 	// noteTimeout bounds noting an outcome, which a shutdown does not interrupt.
 	noteTimeout = 10 * time.Second
+	// openTimeout bounds reading a Provider and its Secrets.
+	openTimeout = 15 * time.Second
 	// maxUnnoted is how many sends that could not be noted are remembered.
 	maxUnnoted = 4096
 )
@@ -49,8 +51,8 @@ type Sender struct {
 	incidents table[plan.Incident]
 	clock     clock.Clock
 	log       logr.Logger
-	// subjects has a turn for what is about one subject, for one Provider.
-	subjects turns
+	// objects has a turn for what is about one object, for one Provider.
+	objects turns
 
 	mu      sync.Mutex
 	paused  map[route.Ref]time.Time
@@ -67,12 +69,19 @@ func NewSender(b bus.Bus, open Open, m *Morgue, c clock.Clock, log logr.Logger) 
 	}
 }
 
-// Handle tries one delivery. A shutdown does not interrupt it: a send under way is finished and noted.
+// Handle tries one delivery, those about one object one after the other, as they come. While the target has asked
+// everybody to wait it waits itself: what has not come up yet costs nothing then. A shutdown ends that, but does not
+// interrupt a send under way: it is finished and noted.
 func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
+	stopping := ctx.Done()
 	ctx = context.WithoutCancel(ctx)
 	record, err := decodeRecord(d.Data)
 	if err != nil {
 		return s.refuse(ctx, d, err)
+	}
+	defer s.objects.take(string(record.Provider.UID) + "/" + objectKey(record.Event))()
+	if !s.unpaused(stopping, record.Provider) {
+		return bus.Retry(brokerWait)
 	}
 	known, err := s.ledger.read(ctx, record.ID)
 	if err != nil {
@@ -83,19 +92,10 @@ func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 		s.noteLater(ctx, record, known)
 		return bus.Done()
 	}
-	opened, err := s.open(ctx, record.Provider)
-	var wrong *provider.InvalidError
-	switch {
-	case errors.Is(err, ErrNoProvider):
-		state.Problem = "the Provider was deleted"
-	case errors.As(err, &wrong):
-		state.Problem = wrong.Reason
-	case err != nil && state.Age < plan.MaxAge:
+	opened, err := s.look(ctx, record, &state)
+	if err != nil {
 		return s.later(record, err)
-	case err != nil:
-		state.LastFailure = "the Provider or its Secret cannot be read"
 	}
-	state.Suspended = opened.Suspended
 	switch action := plan.Begin(state); action.Kind {
 	case plan.Wait:
 		return bus.Retry(action.After)
@@ -107,6 +107,26 @@ func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 	return s.try(ctx, record, known, opened)
 }
 
+// look opens the Provider, and adds what there is to say about it to the state. An error passes.
+func (s *Sender) look(ctx context.Context, record Record, state *plan.State) (Opened, error) {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	opened, err := s.open(ctx, record.Provider)
+	var wrong *provider.InvalidError
+	switch {
+	case errors.Is(err, ErrNoProvider):
+		state.Problem = "the Provider was deleted"
+	case errors.As(err, &wrong):
+		state.Problem = wrong.Reason
+	case err != nil && state.Age < plan.MaxAge:
+		return opened, err
+	case err != nil:
+		state.LastFailure = "the Provider or its Secret cannot be read"
+	}
+	state.Suspended = opened.Suspended
+	return opened, nil
+}
+
 func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -114,10 +134,9 @@ func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
 	state := plan.State{
 		Stage: known.Stage, Leased: known.Until.Sub(now), Age: now.Sub(d.Stored),
 		LastFailure: known.Failure,
-		Paused:      s.paused[record.Provider].Sub(now),
 	}
 	if known.Stage == plan.Failed { // the broker waits, too, unless it never heard for how long
-		state.Paused = max(state.Paused, known.Until.Sub(now))
+		state.Paused = known.Until.Sub(now)
 	}
 	if s.unnoted[record.ID] {
 		state.Stage = plan.Delivered
@@ -125,16 +144,10 @@ func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
 	return state
 }
 
-// try sends, one at a time of what is about one object.
+// try sends, after it has claimed the delivery and noted what that does to the target's state.
 func (s *Sender) try(ctx context.Context, record Record, known entry, opened Opened) bus.Verdict {
-	stateful, ok := opened.Provider.(provider.Stateful)
-	subject := objectKey(record.Event)
-	if ok {
-		subject = stateful.Subject(record.Event)
-	}
-	defer s.subjects.take(string(record.Provider.UID) + "/" + subject)()
-	if ok {
-		action, err := s.arrange(ctx, record, subject, stateful.Effect(record.Event))
+	if stateful, ok := opened.Provider.(provider.Stateful); ok {
+		action, err := s.arrange(ctx, record, stateful.Subject(record.Event), stateful.Effect(record.Event))
 		if err != nil {
 			return s.later(record, err)
 		}
@@ -267,13 +280,39 @@ func (s *Sender) later(record Record, err error) bus.Verdict {
 func (s *Sender) pause(target route.Ref, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.paused[target] = until
+	if until.After(s.paused[target]) {
+		s.paused[target] = until
+	}
+}
+
+// unpaused waits until nothing for the target is held back. It returns false when stopping comes first.
+func (s *Sender) unpaused(stopping <-chan struct{}, target route.Ref) bool {
+	for {
+		s.mu.Lock()
+		wait := s.paused[target].Sub(s.clock.Now())
+		s.mu.Unlock()
+		if wait <= 0 {
+			return true
+		}
+		timer := s.clock.NewTimer(wait)
+		select {
+		case <-stopping:
+			timer.Stop()
+			return false
+		case <-timer.C():
+		}
+	}
+}
+
+// resume ends a pause.
+func (s *Sender) resume(target route.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.paused, target)
 }
 
 // forget drops what is remembered of a Provider that is gone.
 func (s *Sender) forget(target route.Ref) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.paused, target)
+	s.resume(target)
 	s.morgue.Metrics.forget(target.String())
 }

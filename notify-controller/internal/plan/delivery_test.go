@@ -146,6 +146,7 @@ func TestArrange(t *testing.T) {
 		"old failure, still bad": {"the target merges it", open, plan.Opens, 9, plan.Send, open},
 		"same again":             {"a crash may have kept it from being sent", open, plan.Opens, 10, plan.Send, open},
 		"status update, open":    {"a revision that changed nothing may have mended it", open, plan.ClosesOpened, 11, plan.Send, plan.Incident{At: at(11)}},
+		"status update, again":   {"its first attempt may have failed", closed, plan.ClosesOpened, 10, plan.Send, closed},
 		"status update, closed":  {"one request per object and revision is too many", closed, plan.ClosesOpened, 11, plan.Finish, closed},
 	}
 	for name, tc := range tests {

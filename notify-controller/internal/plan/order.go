@@ -33,7 +33,7 @@ func Arrange(known Incident, effect Effect, at time.Time) (Incident, Action) {
 		return known, Action{Kind: Send}
 	case at.Before(known.At) && opens != known.Open:
 		return known, Action{Kind: Finish, Why: "superseded by a newer notification about the same object"}
-	case effect == ClosesOpened && !known.Open:
+	case effect == ClosesOpened && !known.Open && !at.Equal(known.At): // else it is this one's next attempt
 		return known, Action{Kind: Finish, Why: "no incident is open"}
 	case at.Before(known.At):
 		return known, Action{Kind: Send}

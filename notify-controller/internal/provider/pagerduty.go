@@ -75,11 +75,12 @@ func newPagerDuty(client *client, s settings) (Provider, error) {
 	return &pagerDuty{client: client, base: strings.TrimSuffix(address.String(), "/"), routingKey: key}, nil
 }
 
-// Effect implements [Stateful]. Not everything of severity info is a recovery: progress, and a rollback after a failed
-// upgrade, leave the object as it was.
+// Effect implements [Stateful]. Not everything of severity info is a recovery: progress, a rollback after a failed upgrade,
+// and drift that was found or corrected while the newest revision fails, leave the object as it was.
 func (p *pagerDuty) Effect(notification event.Event) plan.Effect {
 	noRecovery := []string{
 		"Progressing", "ProgressingWithRetry", "DependencyNotReady", "RollbackSucceeded", "UninstallSucceeded",
+		"DriftDetected", "DriftCorrected",
 	}
 	switch {
 	case notification.Severity == eventv1.EventSeverityError:

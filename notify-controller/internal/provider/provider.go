@@ -27,7 +27,7 @@ type Stateful interface {
 	Provider
 	// Effect of a notification on that state.
 	Effect(notification event.Event) plan.Effect
-	// Subject is the key of the state that the notification is about; deliveries of one subject are never concurrent.
+	// Subject is the key of the state that the notification is about, the same for all notifications about one object.
 	Subject(notification event.Event) string
 }
 

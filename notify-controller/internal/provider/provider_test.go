@@ -383,6 +383,7 @@ func TestPagerDutyEffects(t *testing.T) {
 		"no revision":   {"resolved only", func(ev *event.Event) { ev.Metadata = nil }, plan.Closes, 1},
 		"progress":      {"still failing, maybe", func(ev *event.Event) { ev.Reason = "Progressing" }, "", 1},
 		"rollback":      {"the upgrade has failed", func(ev *event.Event) { ev.Reason = "RollbackSucceeded" }, "", 1},
+		"drift":         {"healed meanwhile, but still failing", func(ev *event.Event) { ev.Reason = "DriftCorrected" }, "", 1},
 		"status update": {"resolved, if open", func(ev *event.Event) { ev.Metadata["commit_status"] = "update" }, plan.ClosesOpened, 1},
 	}
 	for name, tc := range tests {

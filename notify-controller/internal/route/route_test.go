@@ -82,6 +82,14 @@ func TestSelects(t *testing.T) {
 		"exclusion wins": {reason: "both fit", spec: spec{EventSources: everything, InclusionList: []string{"."}, ExclusionList: []string{"applied"}}},
 		"labels":         {reason: "all of them fit", spec: spec{EventSources: []source{{Kind: "Kustomization", Name: "*", MatchLabels: map[string]string{"team": "a"}}}}, want: true},
 		"other labels":   {reason: "one does not fit", spec: spec{EventSources: []source{{Kind: "Kustomization", Name: "*", MatchLabels: map[string]string{"team": "a", "tier": "db"}}}}},
+		"a name and labels": {
+			reason: "both fit", want: true,
+			spec: spec{EventSources: []source{{Kind: "Kustomization", Name: "podinfo", MatchLabels: map[string]string{"team": "a"}}}},
+		},
+		"a name and other labels": {
+			reason: "only the name fits",
+			spec:   spec{EventSources: []source{{Kind: "Kustomization", Name: "podinfo", MatchLabels: map[string]string{"team": "b"}}}},
+		},
 		"bad pattern": {
 			reason: "what an invalid Alert would have got becomes a dead letter, so it is selected",
 			spec:   spec{EventSources: everything, ExclusionList: []string{"("}}, want: true,
@@ -121,13 +129,12 @@ func TestProblems(t *testing.T) {
 		spec spec
 		want string
 	}{
-		"bad pattern":       {spec{InclusionList: []string{"ok", "("}}, "spec.inclusionList[1]: error parsing regexp"},
-		"look-ahead":        {spec{ExclusionList: []string{"(?!x)"}}, "spec.exclusionList[0]: error parsing regexp"},
-		"long pattern":      {spec{ExclusionList: []string{strings.Repeat("a", route.MaxPattern+1)}}, "has 1025 bytes"},
-		"many patterns":     {spec{InclusionList: many}, "has 65 entries"},
-		"many sources":      {spec{EventSources: make([]source, route.MaxSources+1)}, "has 513 entries"},
-		"labels and a name": {spec{EventSources: []source{{Kind: "Bucket", Name: "x", MatchLabels: map[string]string{"a": "b"}}}}, "matchLabels needs the name '*'"},
-		"bad namespace":     {spec{EventSources: []source{{Kind: "Bucket", Name: "x", Namespace: "../y"}}}, "spec.eventSources[0]"},
+		"bad pattern":   {spec{InclusionList: []string{"ok", "("}}, "spec.inclusionList[1]: error parsing regexp"},
+		"look-ahead":    {spec{ExclusionList: []string{"(?!x)"}}, "spec.exclusionList[0]: error parsing regexp"},
+		"long pattern":  {spec{ExclusionList: []string{strings.Repeat("a", route.MaxPattern+1)}}, "has 1025 bytes"},
+		"many patterns": {spec{InclusionList: many}, "has 65 entries"},
+		"many sources":  {spec{EventSources: make([]source, route.MaxSources+1)}, "has 513 entries"},
+		"bad namespace": {spec{EventSources: []source{{Kind: "Bucket", Name: "x", Namespace: "../y"}}}, "spec.eventSources[0]"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

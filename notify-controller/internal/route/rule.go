@@ -112,8 +112,6 @@ func (r *Rule) addSources(refs []notificationv1.CrossNamespaceObjectReference, c
 			r.Denied = append(r.Denied, fmt.Sprintf("%s/%s/%s", ref.Kind, ref.Namespace, ref.Name))
 		case err != nil:
 			problems = append(problems, fmt.Errorf("spec.eventSources[%d]: %w", i, err))
-		case len(ref.MatchLabels) > 0 && ref.Name != wildcard:
-			problems = append(problems, fmt.Errorf("spec.eventSources[%d]: matchLabels needs the name '*'", i))
 		default:
 			r.sources = append(r.sources, source{kind: ref.Kind, namespace: namespace, name: ref.Name, labels: ref.MatchLabels})
 		}
