@@ -28,6 +28,7 @@ rules:
 // AuditEntry is one request to the API server.
 type AuditEntry struct {
 	User      string // e.g. system:serviceaccount:flux-system:sync-controller
+	As        string // whom User acted as; empty for itself
 	Verb      string // get, list, watch, create, update, patch, delete, …
 	Group     string
 	Resource  string // plural, e.g. deployments
@@ -84,6 +85,9 @@ type auditEvent struct {
 	User struct {
 		Username string `json:"username"`
 	} `json:"user"`
+	Impersonated struct {
+		Username string `json:"username"`
+	} `json:"impersonatedUser"`
 	Status struct {
 		Code int `json:"code"`
 	} `json:"responseStatus"`
@@ -92,7 +96,7 @@ type auditEvent struct {
 
 func (e auditEvent) entry() AuditEntry {
 	return AuditEntry{
-		User: e.User.Username, Verb: e.Verb, URI: e.URI,
+		User: e.User.Username, As: e.Impersonated.Username, Verb: e.Verb, URI: e.URI,
 		Group: e.ObjectRef.APIGroup, Resource: e.ObjectRef.Resource, Subresource: e.ObjectRef.Subresource,
 		Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name,
 		Code: e.Status.Code, Time: e.Time,

@@ -28,11 +28,12 @@ func programs() []program {
 	}
 }
 
-// build compiles p statically, without paths and symbols of this machine.
+// build compiles p statically and without symbols. Its flags are those of make
+// build, so that what both need is compiled once (-trimpath would do it twice).
 func (p program) build(ctx context.Context, source, dir, ldflags string) error {
 	unfinished := filepath.Join(dir, "."+p.name+".unfinished")
 	defer func() { _ = os.Remove(unfinished) }() // gone already after a success
-	if _, err := goCommand(ctx, source, "build", "-trimpath", "-buildvcs=false",
+	if _, err := goCommand(ctx, source, "build", "-buildvcs=false",
 		"-ldflags", ldflags, "-o", unfinished, p.pkg); err != nil {
 		return err
 	}

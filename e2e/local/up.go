@@ -32,16 +32,26 @@ func findState() (state, error) {
 
 func (s state) pidFile() string   { return filepath.Join(s.dir, "pid") }
 func (s state) readyFile() string { return filepath.Join(s.dir, "ready") }
+func (s state) envFile() string   { return filepath.Join(s.dir, "env") }
 func (s state) logFile() string   { return filepath.Join(s.dir, "up.log") }
 
-// pid is the running server's, or 0.
+// pid is the running server's, or 0. The server has the file locked as long as it runs: what it left behind when it was
+// killed names nobody, or a stranger.
 func (s state) pid() int {
-	text, err := os.ReadFile(s.pidFile())
+	file, err := os.Open(s.pidFile())
+	if err != nil {
+		return 0
+	}
+	defer file.Close()
+	if syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+		return 0
+	}
+	text, err := io.ReadAll(file)
 	if err != nil {
 		return 0
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil || syscall.Kill(pid, 0) != nil {
+	if err != nil {
 		return 0
 	}
 	return pid
@@ -64,22 +74,41 @@ func Up(ctx context.Context) error {
 		return err
 	}
 	defer log.Close()
+	exited, err := s.launch(ctx, log)
+	if err != nil {
+		return fmt.Errorf("start the server: %w", err)
+	}
+	return s.follow(ctx, exited)
+}
+
+// lockDescriptor is where the server finds its pid file open, and locked.
+const lockDescriptor = 3
+
+// launch starts Serve, and hands it the lock on the pid file.
+func (s state) launch(ctx context.Context, log *os.File) (exited <-chan error, err error) {
+	lock, err := os.Create(s.pidFile())
+	if err != nil {
+		return nil, err
+	}
+	defer lock.Close() // the server has its own descriptor then
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", s.pidFile(), err)
+	}
 	self, err := os.Executable()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	server := exec.CommandContext(context.WithoutCancel(ctx), self, "serve") // it outlives this process
 	server.Dir, server.Stdout, server.Stderr = s.root, log, log
+	server.ExtraFiles = []*os.File{lock}
 	server.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := server.Start(); err != nil {
-		return fmt.Errorf("start the server: %w", err)
+		return nil, err
 	}
-	if err := os.WriteFile(s.pidFile(), []byte(strconv.Itoa(server.Process.Pid)), 0o600); err != nil {
-		return err
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- server.Wait() }()
-	return s.follow(ctx, exited)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	_, err = lock.WriteString(strconv.Itoa(server.Process.Pid))
+	return ended, err
 }
 
 // follow shows the server's progress until it is ready.
@@ -114,6 +143,7 @@ func (s state) follow(ctx context.Context, exited <-chan error) error {
 
 // Serve runs the stack in .run/ until it is told to stop.
 func Serve(ctx context.Context) error {
+	syscall.CloseOnExec(lockDescriptor) // the lock ends with this process, whatever it starts
 	s, err := findState()
 	if err != nil {
 		return err
@@ -127,11 +157,11 @@ func Serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, "fleet-url"), []byte(fleet.URL+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(s.envFile(), []byte(environment(w, fleet.URL)), 0o600); err != nil {
 		return err
 	}
 	ready := s.readyFile() + ".new"
-	if err := os.WriteFile(ready, []byte(welcome(w)), 0o600); err != nil {
+	if err := os.WriteFile(ready, []byte(s.welcome(w, fleet.URL)), 0o600); err != nil {
 		return err
 	}
 	if err := os.Rename(ready, s.readyFile()); err != nil {
@@ -141,20 +171,27 @@ func Serve(ctx context.Context) error {
 	return nil
 }
 
-func welcome(w *world.World) string {
+// environment is what a shell needs to talk to the stack.
+func environment(w *world.World, fleet string) string {
+	return fmt.Sprintf("export KUBECONFIG='%s'\nexport PATH='%s':\"$PATH\"\nexport FLEET='%s'\nexport SINK='%s'\n",
+		w.Cluster.Kubeconfig(), w.Cluster.Bin(), fleet, w.Sink.URL())
+}
+
+func (s state) welcome(w *world.World, fleet string) string {
 	return fmt.Sprintf(`
 Sluice is up. In your shell:
 
-  export KUBECONFIG=%s PATH=%s:$PATH
+  source %s
 
-  Git          %s   (an empty repository: clone it, commit, push)
+for kubectl and helm, $FLEET and $SINK:
+
+  $FLEET       %s   (an empty Git repository: clone it, commit, push)
+  $SINK        %s   (plays Slack and PagerDuty; /deliveries shows what arrived)
   NATS         nats://%s
-  sink         %s   (plays Slack and PagerDuty; /deliveries shows what arrived)
   logs         %s
 
 make down stops it.
-`, w.Cluster.Kubeconfig(), w.Cluster.Bin(), w.Git.URL("demo/fleet"), w.Stack.Address("nats", 4222),
-		w.Sink.URL(), w.Stack.Logs())
+`, s.envFile(), fleet, w.Sink.URL(), w.Stack.Address("nats", 4222), w.Stack.Logs())
 }
 
 // Down stops what Up started, and waits until it is gone.

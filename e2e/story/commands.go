@@ -84,7 +84,7 @@ func (s *Session) show(ctx context.Context) command {
 		if len(args) == 0 {
 			ts.Fatalf("usage: show command [argument …]")
 		}
-		fmt.Fprintf(s.Out, "$ %s\n", strings.Join(args, " "))
+		fmt.Fprintf(s.Out, "$ %s\n", line(args))
 		if text, ok := s.tell(ctx, ts, args); ok {
 			fmt.Fprint(s.Out, text)
 			return
@@ -93,6 +93,20 @@ func (s *Session) show(ctx context.Context) command {
 		fmt.Fprint(s.Out, ts.ReadFile("stdout"))
 	}
 }
+
+// line is a command as a shell takes it.
+func line(args []string) string {
+	quoted := make([]string, len(args))
+	for i, arg := range args {
+		if quoted[i] = arg; !plain.MatchString(arg) {
+			quoted[i] = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}
+
+// plain is an argument that means the same to a shell.
+var plain = regexp.MustCompile(`^[A-Za-z0-9_./:=,@%+-]+$`)
 
 // commit records a folder of the story, pushes it to the Git server and sets $COMMIT: commit apps 'first version'
 func (s *Session) commit(ctx context.Context) command {

@@ -64,6 +64,13 @@ func TestPoll(t *testing.T) {
 	}
 }
 
+func TestLine(t *testing.T) {
+	got := line([]string{"kubectl", "-n", "demo", "patch", "--patch", `{"a":"it's"}`, ""})
+	if want := `kubectl -n demo patch --patch '{"a":"it'\''s"}' ''`; got != want {
+		t.Errorf("got %s, want %s: what is shown can be pasted into a shell", got, want)
+	}
+}
+
 func TestFormsOfASecret(t *testing.T) {
 	const secret = "correct-horse-battery-staple"
 	forms := formsOf(secret)

@@ -1,4 +1,8 @@
-{{/* ServiceAccount, and the ClusterRole with its binding: {root, name, rules}. */}}
+{{/*
+A ServiceAccount, and what it may do where objects are reconciled: {root, name, rules, config}. That is everywhere, or with
+watchAllNamespaces=false in the release's own namespace and nowhere else. config are the rules about Secrets and ConfigMaps
+that objects name: with tenancy.namespaces they hold in those, and in the release's own.
+*/}}
 {{- define "sluice.account" -}}
 apiVersion: v1
 kind: ServiceAccount
@@ -8,127 +12,69 @@ metadata:
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata:
-  name: sluice-{{ .name }}
-  labels:
-    {{- include "sluice.labels" . | nindent 4 }}
-rules:
-  {{- .rules | nindent 2 }}
+{{- $namespace := .root.Values.watchAllNamespaces | ternary "" .root.Release.Namespace }}
+{{- $tenants := empty .config | ternary list .root.Values.tenancy.namespaces }}
+{{- $rules := empty $tenants | ternary (printf "%s\n%s" .rules (.config | default "") | trim) .rules }}
+{{ include "sluice.grant" (dict "root" .root "name" .name "role" (printf "sluice-%s" .name) "rules" $rules "namespace" $namespace) }}
+{{- if $tenants }}
+{{- range append $tenants .root.Release.Namespace | uniq }}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
-metadata:
-  name: sluice-{{ .name }}
-  labels:
-    {{- include "sluice.labels" . | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: sluice-{{ .name }}
-subjects:
-  - kind: ServiceAccount
-    name: {{ .name }}
-    namespace: {{ .root.Release.Namespace }}
+{{ include "sluice.grant" (dict "root" $.root "name" $.name "role" (printf "sluice-%s-config" $.name) "rules" $.config "namespace" .) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{/* A Role in the release's own namespace, with its binding: {root, name, rules}. Leader election is added when it is on. */}}
+{{/*
+What a component may do in the release's own namespace: {root, name, rules}. Leader election is added when there are several
+to elect from.
+*/}}
 {{- define "sluice.ownRole" -}}
-{{- $election := gt (int .values.replicas) 1 }}
-{{- if or .rules $election }}
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "sluice.labels" . | nindent 4 }}
-rules:
-  {{- with .rules }}
-  {{- . | nindent 2 }}
-  {{- end }}
-  {{- if $election }}
-  - apiGroups: [coordination.k8s.io]
-    resources: [leases]
-    verbs: [get, create, update, patch]
-  {{- end }}
+{{- $rules := .rules }}
+{{- if gt (int .values.replicas) 1 }}
+{{- $rules = printf "%s\n%s" (.rules | default "") (include "sluice.election.rules" .) | trim }}
+{{- end }}
+{{- with $rules }}
 ---
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata:
-  name: {{ .name }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    {{- include "sluice.labels" . | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: {{ .name }}
-subjects:
-  - kind: ServiceAccount
-    name: {{ .name }}
-    namespace: {{ .root.Release.Namespace }}
+{{ include "sluice.grant" (dict "root" $.root "name" $.name "role" $.name "rules" . "namespace" $.root.Release.Namespace) }}
 {{- end }}
 {{- end }}
 
-{{/* What a component may read of Secrets and ConfigMaps: in all namespaces, or in those of tenancy.namespaces: {root, name, rules}. */}}
-{{- define "sluice.configReader" -}}
-{{- $ := . }}
-{{- $namespaces := .root.Values.tenancy.namespaces }}
-{{- if $namespaces }}
-{{- range $i, $namespace := (append $namespaces .root.Release.Namespace | uniq) }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata:
-  name: sluice-{{ $.name }}-config
-  namespace: {{ $namespace }}
-  labels:
-    {{- include "sluice.labels" $ | nindent 4 }}
-rules:
-  {{- $.rules | nindent 2 }}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata:
-  name: sluice-{{ $.name }}-config
-  namespace: {{ $namespace }}
-  labels:
-    {{- include "sluice.labels" $ | nindent 4 }}
-roleRef:
-  apiGroup: rbac.authorization.k8s.io
-  kind: Role
-  name: sluice-{{ $.name }}-config
-subjects:
-  - kind: ServiceAccount
-    name: {{ $.name }}
-    namespace: {{ $.root.Release.Namespace }}
+{{- define "sluice.election.rules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, create, update]
 {{- end }}
-{{- else }}
----
+
+{{/* A role and its binding to a component's ServiceAccount: {root, name, role, rules, namespace}; no namespace: everywhere. */}}
+{{- define "sluice.grant" -}}
+{{- $scope := empty .namespace | ternary "Cluster" "" }}
 apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
+kind: {{ $scope }}Role
 metadata:
-  name: sluice-{{ .name }}-config
+  name: {{ .role }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
 rules:
   {{- .rules | nindent 2 }}
 ---
 apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRoleBinding
+kind: {{ $scope }}RoleBinding
 metadata:
-  name: sluice-{{ .name }}-config
+  name: {{ .role }}
+  {{- with .namespace }}
+  namespace: {{ . }}
+  {{- end }}
   labels:
     {{- include "sluice.labels" . | nindent 4 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
-  kind: ClusterRole
-  name: sluice-{{ .name }}-config
+  kind: {{ $scope }}Role
+  name: {{ .role }}
 subjects:
   - kind: ServiceAccount
     name: {{ .name }}
     namespace: {{ .root.Release.Namespace }}
-{{- end }}
 {{- end }}

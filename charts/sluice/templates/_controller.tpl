@@ -20,8 +20,25 @@ nats://nats.$(RUNTIME_NAMESPACE).svc.cluster.local.:4222
 {{- end -}}
 {{- end }}
 
+{{/* Refuses values that fit the schema and cannot work: {root, name, values}. */}}
+{{- define "sluice.sound" -}}
+{{- if and .root.Values.tenancy.namespaces (not .root.Values.watchAllNamespaces) }}
+{{- fail "tenancy.namespaces narrows what watchAllNamespaces=false confines to one namespace already: set one of them" }}
+{{- end }}
+{{- if and .values.storage .values.storage.size (gt (int .values.replicas) 1) }}
+{{- fail (printf "%s: storage.size is one volume, which replicas on several nodes cannot share: set replicas to 1, or leave storage.size empty" .name) }}
+{{- end }}
+{{- $own := list "--log-level" "--log-encoding" "--watch-all-namespaces" "--metrics-addr" "--health-addr" "--nats-url" "--nats-creds" "--enable-leader-election" "--storage-path" "--storage-addr" "--storage-adv-addr" "--events-addr" "--no-cross-namespace-refs" "--default-service-account" "--config-namespaces" }}
+{{- range .values.extraArgs }}
+{{- if has (regexFind "^--[a-z-]+" .) $own }}
+{{- fail (printf "%s: extraArgs holds %s, which the chart sets from other values: see values.yaml" $.name .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* The Deployment that all four controllers share: {root, name, values, args, ports}. */}}
 {{- define "sluice.deployment" -}}
+{{- include "sluice.sound" . }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -31,10 +48,15 @@ metadata:
     {{- include "sluice.labels" . | nindent 4 }}
 spec:
   replicas: {{ .values.replicas }}
-  {{- if .values.storage }}
   strategy:
+    {{- if gt (int .values.replicas) 1 }}
+    # One is elected to work. Where the others have no files to serve they are not ready, which must hold up no rollout.
+    type: RollingUpdate
+    rollingUpdate: {maxSurge: 0, maxUnavailable: 100%}
+    {{- else }}
+    # nobody is elected: two at a time would both write
     type: Recreate
-  {{- end }}
+    {{- end }}
   selector:
     matchLabels:
       {{- include "sluice.selector" . | nindent 6 }}
@@ -83,6 +105,10 @@ spec:
               valueFrom:
                 fieldRef:
                   fieldPath: metadata.namespace
+            - name: GOMEMLIMIT
+              valueFrom:
+                resourceFieldRef:
+                  resource: limits.memory
           ports:
             - {name: http-prom, containerPort: 8080}
             - {name: healthz, containerPort: 9440}

@@ -45,7 +45,7 @@ func Translate(container corev1.Container, place Place) (Command, error) {
 	values := map[string]string{}
 	var command Command
 	for _, env := range container.Env {
-		value, err := place.value(env)
+		value, err := place.value(env, container.Resources.Limits)
 		if err != nil {
 			return Command{}, fmt.Errorf("container %s: variable %s: %w", container.Name, env.Name, err)
 		}
@@ -62,12 +62,17 @@ func Translate(container corev1.Container, place Place) (Command, error) {
 	return command, nil
 }
 
-func (p Place) value(env corev1.EnvVar) (string, error) {
+func (p Place) value(env corev1.EnvVar, limits corev1.ResourceList) (string, error) {
 	switch from := env.ValueFrom; {
 	case from == nil:
 		return env.Value, nil
 	case from.FieldRef != nil && from.FieldRef.FieldPath == "metadata.namespace":
 		return p.Namespace, nil
+	case from.ResourceFieldRef != nil && from.ResourceFieldRef.Resource == "limits.memory":
+		if limits.Memory().IsZero() {
+			return "", nil // all that the machine has
+		}
+		return fmt.Sprint(limits.Memory().Value()), nil
 	case from.SecretKeyRef != nil:
 		return p.Secret(from.SecretKeyRef.Name, from.SecretKeyRef.Key)
 	default:

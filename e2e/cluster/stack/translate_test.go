@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 func TestTranslate(t *testing.T) {
@@ -25,6 +26,8 @@ func TestTranslate(t *testing.T) {
 	fromSecret := corev1.EnvVar{Name: "X_PASSWORD", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 		LocalObjectReference: corev1.LocalObjectReference{Name: "sluice-nats-x"}, Key: "password",
 	}}}
+	fromLimit := corev1.EnvVar{Name: "GOMEMLIMIT", ValueFrom: &corev1.EnvVarSource{ResourceFieldRef: &corev1.ResourceFieldSelector{Resource: "limits.memory"}}}
+	limited := corev1.ResourceRequirements{Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}}
 	tests := map[string]struct {
 		reason    string
 		container corev1.Container
@@ -33,12 +36,12 @@ func TestTranslate(t *testing.T) {
 	}{
 		"Controller": {
 			reason: "addresses and paths are rewritten, the rest stays to the letter",
-			container: corev1.Container{Env: []corev1.EnvVar{fromField}, Args: []string{
+			container: corev1.Container{Env: []corev1.EnvVar{fromField, fromLimit}, Resources: limited, Args: []string{
 				"--log-level=info", "--metrics-addr=:8080", "--storage-path=/data", "--nats-creds=/etc/sluice/nats",
 				"--storage-adv-addr=source-controller.$(RUNTIME_NAMESPACE).svc.cluster.local.",
 				"--nats-url=nats://nats.$(RUNTIME_NAMESPACE).svc.cluster.local.:4222", "--enable-leader-election",
 			}},
-			want: Command{Env: []string{"RUNTIME_NAMESPACE=flux-system"}, Args: []string{
+			want: Command{Env: []string{"RUNTIME_NAMESPACE=flux-system", "GOMEMLIMIT=1073741824"}, Args: []string{
 				"--log-level=info", "--metrics-addr=127.0.0.1:31002", "--storage-path=/run/source/data", "--nats-creds=/run/source/nats",
 				"--storage-adv-addr=127.0.0.1:31001",
 				"--nats-url=nats://127.0.0.1:31003", "--enable-leader-election",
