@@ -40,7 +40,7 @@ func TestRendersAKustomization(t *testing.T) {
 		record.Source.Digest != w.source.Status.Artifact.Digest || record.Source.UID != w.source.UID {
 		t.Errorf("the record speaks of another subject or source: %+v %+v", record.Subject, record.Source)
 	}
-	if got, want := ready(record).Message, "rendered 1 objects of main@sha1:1111"; got != want {
+	if got, want := ready(record).Message, "rendered 1 object of main@sha1:1111"; got != want {
 		t.Errorf("message %q, want %q", got, want)
 	}
 	if owner := metav1.GetControllerOf(record); owner == nil || owner.UID != ks.UID {

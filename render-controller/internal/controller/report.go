@@ -68,7 +68,11 @@ func (r *reconciler) recordFor(o *observation, done *outcome) *v1alpha1.Render {
 }
 
 func success(o *observation, done *outcome) string {
-	message := fmt.Sprintf("rendered %d objects of %s", done.rendering.Objects, o.source.Revision)
+	objects := "1 object"
+	if n := done.rendering.Objects; n != 1 {
+		objects = fmt.Sprintf("%d objects", n)
+	}
+	message := "rendered " + objects + " of " + o.source.Revision
 	if len(done.warnings) > 0 {
 		message += "; warning: " + strings.Join(done.warnings, "; ")
 	}

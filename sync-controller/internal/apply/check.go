@@ -138,6 +138,9 @@ func (r *run) read(ctx context.Context, it item) (*unstructured.Unstructured, *F
 	case apierrors.IsNotFound(err):
 		return nil, nil
 	case err != nil:
+		if apierrors.IsForbidden(err) { // of a name and nothing else: the answer has nothing of the object to repeat
+			it.tainted = false
+		}
 		return nil, refused(it, "query failed", err)
 	}
 	return live, nil

@@ -28,7 +28,7 @@ type Config struct {
 	AllowFlux bool
 	// RequeueDependency is how soon an unready dependency is looked at again when no watch reports a change.
 	RequeueDependency time.Duration
-	// Jitter spreads intervals by so many percent.
+	// Jitter lengthens intervals by up to so many percent.
 	Jitter uint8
 	// MinRetryDelay and MaxRetryDelay bound the delay after unexpected errors.
 	MinRetryDelay, MaxRetryDelay time.Duration
@@ -50,7 +50,7 @@ func (c *Config) bind(flags *pflag.FlagSet) {
 	flags.BoolVar(&c.AllowFlux, "allow-flux", false, "Work even though Flux's own controllers run in the cluster or are in a repository.")
 	flags.DurationVar(&c.RequeueDependency, "requeue-dependency", 30*time.Second,
 		"How soon an unready dependency is looked at again when no watch reports a change.")
-	flags.Uint8Var(&c.Jitter, "interval-jitter-percentage", 5, "By how many percent intervals vary, up and down.")
+	flags.Uint8Var(&c.Jitter, "interval-jitter-percentage", 5, "By up to how many percent intervals are longer than they say, so that not all end at once.")
 	flags.DurationVar(&c.MinRetryDelay, "min-retry-delay", 750*time.Millisecond, "The shortest delay after an unexpected error.")
 	flags.DurationVar(&c.MaxRetryDelay, "max-retry-delay", 15*time.Minute, "The longest delay after unexpected errors.")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -95,7 +96,7 @@ func (p *pass) applyContent(ctx context.Context, state plan.State, deep bool) (d
 	if err := p.findRefs(content); err != nil {
 		return false, p.applyFailed(ctx, state, err)
 	}
-	macs, err := set.ContentMACs(p.PrintKey)
+	macs, err := p.macs(set)
 	if err != nil {
 		return false, p.applyFailed(ctx, state, err)
 	}
@@ -205,6 +206,15 @@ func (p *pass) progressAfter(ctx context.Context, state plan.State) (stop func()
 		close(ended)
 		<-over
 	}
+}
+
+// macs say what is applied, and as whom: for another account everything is asked for again, since it may have other rights.
+func (p *pass) macs(set apply.Set) (map[inventory.ID]string, error) {
+	user, _, err := p.Access.ServiceAccount(p.key.Namespace, p.subject.serviceAccount())
+	if err != nil {
+		return nil, err
+	}
+	return set.ContentMACs(slices.Concat(p.PrintKey, []byte(user)))
 }
 
 // unchanged says for which objects no request is needed: the same content was applied, and what is known of the live

@@ -89,7 +89,7 @@ func (p *pass) correct(ctx context.Context, signals map[inventory.ID]drift.Signa
 	if part.Len() == 0 {
 		return nil, nil
 	}
-	macs, err := part.ContentMACs(p.PrintKey)
+	macs, err := p.macs(part)
 	if err != nil {
 		return nil, err
 	}

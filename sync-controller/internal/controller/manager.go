@@ -40,9 +40,10 @@ func Setup(ctx context.Context, mgr manager.Manager, cfg *config.Config, store *
 	return mgr.AddReadyzCheck("ping", healthz.Ping)
 }
 
-// spread moves a duration by up to so many percent, either way, so that subjects of one interval do not come all at once.
+// spread lengthens a duration by up to so many percent, so that subjects of one interval do not come all at once. A shorter
+// one would only be waited out in two parts.
 func spread(percent uint8) func(time.Duration) time.Duration {
 	return func(d time.Duration) time.Duration {
-		return d + time.Duration(float64(d)*float64(percent)/100*(2*rand.Float64()-1))
+		return d + time.Duration(float64(d)*float64(percent)/100*rand.Float64())
 	}
 }

@@ -84,7 +84,7 @@ func invalid(s State) (Action, bool) {
 	if fields := s.Subject.Unsupported; len(fields) > 0 {
 		return Action{
 			Step: Fail, Outside: true, Stalled: true, Reason: ReasonInvalidSpec,
-			Message: fmt.Sprintf("not supported yet: %s; remove it from the spec", strings.Join(fields, ", ")),
+			Message: fmt.Sprintf("not supported yet: %s; change or remove it", strings.Join(fields, ", ")),
 		}, true
 	}
 	if s.Subject.Invalid != "" {
