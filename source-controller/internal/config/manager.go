@@ -1,23 +1,19 @@
 package config
 
 import (
-	"fmt"
-
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/api/process"
 )
 
 // Manager are the options of the manager that a configuration asks for.
 func (c *Config) Manager() (ctrl.Options, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, sourcev1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			return ctrl.Options{}, fmt.Errorf("make scheme: %w", err)
-		}
+	scheme, err := process.Scheme(sourcev1.AddToScheme)
+	if err != nil {
+		return ctrl.Options{}, err
 	}
 	options := c.Settings.Manager()
 	options.Scheme = scheme

@@ -1,20 +1,17 @@
 package config
 
 import (
-	"fmt"
-
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 )
 
@@ -26,13 +23,9 @@ const (
 
 // Manager are the options of the manager that a configuration asks for. Of Deployments, only Flux's are of interest.
 func (c *Config) Manager() (ctrl.Options, error) {
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{
-		clientgoscheme.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, sourcev1.AddToScheme, v1alpha1.AddToScheme,
-	} {
-		if err := add(scheme); err != nil {
-			return ctrl.Options{}, fmt.Errorf("make scheme: %w", err)
-		}
+	scheme, err := process.Scheme(kustomizev1.AddToScheme, helmv2.AddToScheme, sourcev1.AddToScheme, v1alpha1.AddToScheme)
+	if err != nil {
+		return ctrl.Options{}, err
 	}
 	options := c.Settings.Manager()
 	options.Scheme = scheme
