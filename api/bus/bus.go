@@ -1,15 +1,21 @@
 // Package bus is a durable message log with exactly what Sluice needs of one: publish with a durable acknowledgement,
 // durable consumers whose handler returns a verdict, and a small compare-and-swap store.
 //
-// Read it in this order:
+// This room is the contract: the interface, its types and the rules that every implementation keeps. It knows no broker. Read
+// it in this order:
 //
 //   - [Bus]: what there is to do with one, on [Stream], [Consumer] and [Store]; [Events] is the stream of all controllers
 //   - [Handler] and [Verdict]: what a consumer does with a [Delivery]
-//   - [Outbox]: how a controller publishes without waiting, and what it does while the broker is away
-//   - [Connect]: the bus over NATS JetStream; [Memory]: the one of tests and of a process that runs alone
+//   - [CheckMessage] and its siblings: what is refused before a broker sees it
 //
-// Both pass the suite in bustest. This is the only package that imports nats.go. Which errors of publishing are tried
-// again and which are final is api/decisions/0012-bus-rules.md.
+// The rooms beside it:
+//
+//   - jetstream: the bus over NATS JetStream; it alone imports nats.go
+//   - memory: the bus of tests, and of a process that runs alone
+//   - outbox: how a controller publishes without waiting, and what it does while the broker is away
+//   - bustest: the contract as a suite, which jetstream and memory pass
+//
+// Which errors of publishing are tried again and which are final is api/decisions/0012-bus-rules.md.
 //
 // The bus is a delivery queue, never the record of truth: losing it delays notifications and changes no reconcile.
 package bus
@@ -73,6 +79,20 @@ func Drop(why string) Verdict { return Verdict{Drop: why} }
 // Handler handles one delivery. It is called concurrently up to Consumer.Parallel times. While it runs the delivery is
 // kept alive; its context ends when the consumer does. A handler that panics counts as Retry(30s).
 type Handler func(ctx context.Context, d Delivery) Verdict
+
+// afterPanic is when a delivery comes again whose handler panicked.
+const afterPanic = 30 * time.Second
+
+// Call runs the handler for a bus; one that panics counts as a retry. What it panicked with is not shown: it may hold
+// anything.
+func (h Handler) Call(ctx context.Context, d Delivery) (verdict Verdict) {
+	defer func() {
+		if recover() != nil {
+			verdict = Retry(afterPanic)
+		}
+	}()
+	return h(ctx, d)
+}
 
 // Stream says how messages are kept. Streams are created or updated when first used.
 type Stream struct {

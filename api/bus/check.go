@@ -2,17 +2,16 @@ package bus
 
 import (
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Limits of what a bus takes, in bytes.
+// Limits of what a bus takes, in bytes. They are part of the contract: what one implementation takes, all take.
 const (
-	maxData    = 64 << 10
-	maxHeaders = 8 << 10
-	maxValue   = 512 << 10
+	MaxData    = 64 << 10
+	MaxHeaders = 8 << 10
+	MaxValue   = 512 << 10
 	maxName    = 128
 	maxSubject = 1024
 )
@@ -20,15 +19,8 @@ const (
 // defaultWindow is Stream.Window when it is not set.
 const defaultWindow = 2 * time.Minute
 
-// ackWait is after how long a delivery comes again whose handler neither answers nor is known to be alive. That includes
-// what the server was sending when it stopped: it counts as delivered, and nobody but the clock knows that it was not.
-const ackWait = 10 * time.Second
-
-// afterPanic is when a delivery comes again whose handler panicked.
-const afterPanic = 30 * time.Second
-
-// window in which ids are remembered: no longer than messages are kept.
-func (s Stream) window() time.Duration {
+// DeduplicationWindow is how long ids are remembered: no longer than messages are kept.
+func (s Stream) DeduplicationWindow() time.Duration {
 	window := s.Window
 	if window <= 0 {
 		window = defaultWindow
@@ -49,7 +41,8 @@ func checkStream(s Stream) error {
 	return nil
 }
 
-func checkConsumer(c Consumer) error {
+// CheckConsumer says what is wrong with the name of a consumer or with its stream.
+func CheckConsumer(c Consumer) error {
 	if err := checkStream(c.Stream); err != nil {
 		return err
 	}
@@ -59,18 +52,19 @@ func checkConsumer(c Consumer) error {
 	return nil
 }
 
-func checkMessage(stream Stream, m Message) error {
+// CheckMessage says why a stream can never take a message: its subject, its headers or its size.
+func CheckMessage(stream Stream, m Message) error {
 	if err := checkStream(stream); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	if !legalSubject(m.Subject) {
 		return fmt.Errorf("publish to %s: subject %.100q is not legal", stream.Name, m.Subject)
 	}
-	if !slices.ContainsFunc(stream.Subjects, func(pattern string) bool { return matches(pattern, m.Subject) }) {
+	if !slices.ContainsFunc(stream.Subjects, func(pattern string) bool { return Matches(pattern, m.Subject) }) {
 		return fmt.Errorf("publish to %s: subject %s is not one of the stream's", stream.Name, m.Subject)
 	}
-	if len(m.Data) > maxData {
-		return fmt.Errorf("publish to %s: %d bytes are more than %d", stream.Name, len(m.Data), maxData)
+	if len(m.Data) > MaxData {
+		return fmt.Errorf("publish to %s: %d bytes are more than %d", stream.Name, len(m.Data), MaxData)
 	}
 	return checkHeaders(stream, m)
 }
@@ -86,22 +80,43 @@ func checkHeaders(stream Stream, m Message) error {
 			return fmt.Errorf("publish to %s: header %.100q is not legal", stream.Name, key)
 		}
 	}
-	if size > maxHeaders {
-		return fmt.Errorf("publish to %s: headers of %d bytes are more than %d", stream.Name, size, maxHeaders)
+	if size > MaxHeaders {
+		return fmt.Errorf("publish to %s: headers of %d bytes are more than %d", stream.Name, size, MaxHeaders)
 	}
 	return nil
 }
 
-func checkStore(name string) error {
+// CheckStore says what is wrong with the name of a store.
+func CheckStore(name string) error {
 	if !legalName(name, "_-") {
 		return fmt.Errorf("store name %q is not made of letters, digits, '-' and '_'", name)
 	}
 	return nil
 }
 
-func checkKey(key string) error {
+// CheckKey says what is wrong with the key of a store.
+func CheckKey(key string) error {
 	if !legalName(key, "_-.") || strings.HasPrefix(key, ".") || strings.HasSuffix(key, ".") || strings.Contains(key, "..") {
 		return fmt.Errorf("key %.100q is not made of letters, digits, '-', '_' and single dots inside", key)
+	}
+	return nil
+}
+
+// CheckEntry says what is wrong with what is to be put into a store.
+func CheckEntry(key string, value []byte) error {
+	if err := CheckKey(key); err != nil {
+		return fmt.Errorf("put: %w", err)
+	}
+	if len(value) > MaxValue {
+		return fmt.Errorf("put %s: %d bytes are more than %d", key, len(value), MaxValue)
+	}
+	return nil
+}
+
+// CheckClient says what is wrong with the name of a client.
+func CheckClient(name string) error {
+	if !legalName(name, "_-") {
+		return fmt.Errorf("client name %q is not made of letters, digits, '-' and '_'", name)
 	}
 	return nil
 }
@@ -132,8 +147,8 @@ func legalSubject(subject string) bool {
 	return true
 }
 
-// matches says whether a subject fits a pattern with NATS' wildcards: '*' is one token, a last '>' one or more.
-func matches(pattern, subject string) bool {
+// Matches says whether a subject fits a pattern with NATS' wildcards: '*' is one token, a last '>' one or more.
+func Matches(pattern, subject string) bool {
 	want, have := strings.Split(pattern, "."), strings.Split(subject, ".")
 	for i, token := range want {
 		if token == ">" {
@@ -144,11 +159,4 @@ func matches(pattern, subject string) bool {
 		}
 	}
 	return len(want) == len(have)
-}
-
-func cloneHeader(h map[string]string) map[string]string {
-	if len(h) == 0 {
-		return nil
-	}
-	return maps.Clone(h)
 }

@@ -8,6 +8,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/jetstream"
+	"github.com/sluice-gitops/sluice/api/bus/outbox"
 )
 
 // Connect returns the way to NATS, and a function that closes it once the manager has ended. It does not wait for NATS. The bus
@@ -18,7 +20,7 @@ func (s *Settings) Connect(ctx context.Context, mgr manager.Manager) (bus.Bus, f
 	}
 	options := s.Bus()
 	options.Log = mgr.GetLogger().WithName("bus")
-	messages, err := bus.Connect(ctx, options)
+	messages, err := jetstream.Connect(ctx, options)
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to NATS: %w", err)
 	}
@@ -26,21 +28,21 @@ func (s *Settings) Connect(ctx context.Context, mgr manager.Manager) (bus.Bus, f
 }
 
 // Outbox adds an outbox of a bus, which may be nil, to the manager, with its metrics. It calls reannounce for the state of
-// every object, at first when the manager runs; see [bus.OutboxOptions.Reannounce].
-func (s *Settings) Outbox(mgr manager.Manager, messages bus.Bus, reannounce func()) (*bus.Outbox, error) {
-	outbox := bus.NewOutbox(messages, bus.OutboxOptions{
+// every object, at first when the manager runs; see [outbox.Options.Reannounce].
+func (s *Settings) Outbox(mgr manager.Manager, messages bus.Bus, reannounce func()) (*outbox.Outbox, error) {
+	out := outbox.New(messages, outbox.Options{
 		Log: mgr.GetLogger().WithName("outbox"), Reannounce: reannounce,
-		Stuck: bus.Late(mgr.GetEventRecorderFor(s.Name), s.Namespace, s.Name), //nolint:staticcheck // core/v1 Events are what kubectl describe shows
+		OnLate: outbox.WarnLate(mgr.GetEventRecorderFor(s.Name), s.Namespace, s.Name), //nolint:staticcheck // core/v1 Events are what kubectl describe shows
 	})
 	if messages != nil {
-		for _, collector := range outbox.Collectors() {
+		for _, collector := range out.Collectors() {
 			if err := metrics.Registry.Register(collector); err != nil {
 				return nil, fmt.Errorf("register metrics of the outbox: %w", err)
 			}
 		}
 	}
-	if err := mgr.Add(outbox); err != nil {
+	if err := mgr.Add(out); err != nil {
 		return nil, fmt.Errorf("add outbox: %w", err)
 	}
-	return outbox, nil
+	return out, nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/jetstream"
 )
 
 // DefaultNamespace is where a controller is taken to run when RUNTIME_NAMESPACE is not set.
@@ -34,7 +34,7 @@ type Settings struct {
 	WatchAllNamespaces bool
 	// Selector narrows the objects that are looked at. It matches everything when it is not set.
 	Selector labels.Selector
-	// NATSURL of the bus; empty for none. NATSCreds as in [bus.Options.Credentials].
+	// NATSURL of the bus; empty for none. NATSCreds as in [jetstream.Options.Credentials].
 	NATSURL, NATSCreds string
 
 	Client         client.Options
@@ -89,6 +89,6 @@ func (s *Settings) validate(selector string) error {
 }
 
 // Bus says how to reach NATS.
-func (s *Settings) Bus() bus.Options {
-	return bus.Options{URL: s.NATSURL, Credentials: s.NATSCreds, Name: s.Name}
+func (s *Settings) Bus() jetstream.Options {
+	return jetstream.Options{URL: s.NATSURL, Credentials: s.NATSCreds, Name: s.Name}
 }

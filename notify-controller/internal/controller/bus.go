@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 )
 
 // Bus returns the bus to work with, and adds the probe that says whether it can be: the process is ready while it is
@@ -16,7 +17,7 @@ import (
 func Bus(mgr ctrl.Manager, messages bus.Bus) (bus.Bus, error) {
 	if messages == nil {
 		mgr.GetLogger().Info("notifications from the bus are off: --nats-url is not set; posted events are delivered while this process lives")
-		messages = alone(bus.Memory())
+		messages = alone(memory.New())
 	}
 	if err := mgr.AddReadyzCheck("bus", connected(messages)); err != nil {
 		return nil, fmt.Errorf("add ready probe: %w", err)

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/controller"
 )
 
@@ -63,7 +64,7 @@ func runWith(m *testing.M) (int, error) {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	shared.bus = bus.Memory()
+	shared.bus = memory.New()
 	mgr, err := ctrl.NewManager(config, ctrl.Options{Metrics: server.Options{BindAddress: "0"}})
 	if err == nil {
 		err = controller.Setup(mgr, controller.Options{Bus: shared.bus, Parallel: 4, Clock: clock.RealClock{}})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
@@ -155,7 +156,7 @@ func TestCrashingProcess(t *testing.T) {
 // TestLease: a claim of a process that may still be sending is respected, until its lease is over.
 func TestLease(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
 	slack, apps := newSink(t), newCluster()
@@ -186,7 +187,7 @@ func TestLease(t *testing.T) {
 // TestNotedLater: when the broker is gone between sending and noting, this process remembers.
 func TestNotedLater(t *testing.T) {
 	t.Parallel()
-	b := &failingStores{Bus: bus.Memory()}
+	b := &failingStores{Bus: memory.New()}
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	ref := apps.provider("chat", slackTo(slack))
@@ -235,7 +236,7 @@ func (f failingStore) Put(ctx context.Context, key string, value []byte, revisio
 // TestExpires: after a day of failures a delivery is a dead letter, with the last failure.
 func TestExpires(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
 	slack, apps := newSink(t), newCluster()
@@ -285,7 +286,7 @@ func TestProviderDeleted(t *testing.T) {
 // TestQueueOfADeletedProviderIsRemoved, after the grace, with its consumer and its line in the roster.
 func TestQueueOfADeletedProviderIsRemoved(t *testing.T) {
 	t.Parallel()
-	b := &forgetful{Bus: bus.Memory()}
+	b := &forgetful{Bus: memory.New()}
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
 	slack, apps := newSink(t), newCluster()
@@ -313,7 +314,7 @@ func TestQueueOfADeletedProviderIsRemoved(t *testing.T) {
 func TestProviderDeletedWhileTheBrokerIsAway(t *testing.T) {
 	t.Parallel()
 	const sweeps = 5
-	b := &forgetful{Bus: bus.Memory()}
+	b := &forgetful{Bus: memory.New()}
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	slack.does(limited("600"))
@@ -386,7 +387,7 @@ func TestReplay(t *testing.T) {
 // TestFullBroker: while the broker takes nothing, events wait in it, and are delivered when there is room.
 func TestFullBroker(t *testing.T) {
 	t.Parallel()
-	b := &fullBroker{Bus: bus.Memory()}
+	b := &fullBroker{Bus: memory.New()}
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	apps.provider("chat", slackTo(slack))
@@ -417,7 +418,7 @@ func (f *fullBroker) Publish(ctx context.Context, s bus.Stream, m bus.Message) e
 // TestOrder: a failure that is retried never overtakes the recovery that followed it.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	pagerduty, apps := newSink(t), newCluster()
 	accepted := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }
@@ -446,7 +447,7 @@ func TestOrder(t *testing.T) {
 // the first, however long that one's Provider takes to be read.
 func TestOrderInAChat(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	ref := apps.provider("chat", slackTo(slack))

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
 func TestHistory(t *testing.T) {
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	h, at := newHistory(b), time.Unix(1000, 0)
 	about := func(severity string) event.Event {

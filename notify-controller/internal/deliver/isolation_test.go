@@ -12,6 +12,7 @@ import (
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 )
 
 // hang makes a sink answer nobody until released.
@@ -50,7 +51,7 @@ func TestSlowProviderDelaysNobody(t *testing.T) {
 // TestDeletedSlowProviderDelaysNobody: while the last send to a deleted Provider hangs, a new one gets its queue.
 func TestDeletedSlowProviderDelaysNobody(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	slack, hung, apps := newSink(t), newSink(t), newCluster()
 	apps.timeout = 2 * time.Minute
@@ -76,7 +77,7 @@ func TestDeletedSlowProviderDelaysNobody(t *testing.T) {
 // TestProviderThatComesBack: one that is not listed for a moment, as when its label is changed twice, is served again.
 func TestProviderThatComesBack(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	ref := apps.provider("chat", slackTo(slack))

@@ -14,6 +14,7 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
@@ -141,7 +142,7 @@ func TestDeadLetters(t *testing.T) {
 			}
 			apps.provider("chat", spec)
 			apps.alert("all", "chat")
-			b := bus.Memory()
+			b := memory.New()
 			t.Cleanup(b.Close)
 			r := start(t, b, apps)
 			letters := r.deadLetters()
@@ -185,7 +186,7 @@ func TestUnknownAlertsAreNotNoAlerts(t *testing.T) {
 	apps.provider("chat", slackTo(slack))
 	apps.alert("all", "chat")
 	apps.fail(errors.New("the API server is away"))
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	r := start(t, b, apps)
 	r.announce("e1", failure("podinfo"))
@@ -201,7 +202,7 @@ func TestNothingSelectsAnEvent(t *testing.T) {
 	t.Parallel()
 	slack, apps := newSink(t), newCluster()
 	apps.provider("chat", slackTo(slack))
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	r := start(t, b, apps)
 	if verdict := r.router.Handle(t.Context(), delivery(t, "e1", failure("podinfo"))); verdict != bus.Done() {
@@ -231,7 +232,7 @@ func delivery(t *testing.T, id string, ev event.Event) bus.Delivery {
 // TestProviderComesLater: an Alert and its Provider may come with one commit; one that never comes is reported.
 func TestProviderComesLater(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
 	apps := newCluster()
@@ -256,7 +257,7 @@ func TestProviderComesLater(t *testing.T) {
 // startForBoth has a chat and a machine told of everything.
 func startForBoth(t *testing.T) (r *rig, chat, machine *sink) {
 	t.Helper()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	chat, machine = newSink(t), newSink(t)
 	apps := newCluster()
@@ -317,7 +318,7 @@ func FuzzHandle(f *testing.F) {
 	f.Add("1.0", []byte(`{"id":"a","provider":{"uid":"b"},"event":{"involvedObject":{"name":"c"}}}`))
 	f.Add("0.3", []byte(`{`))
 	f.Fuzz(func(t *testing.T, version string, data []byte) {
-		b := bus.Memory()
+		b := memory.New()
 		defer b.Close()
 		apps := newCluster()
 		apps.alert("all", "chat")

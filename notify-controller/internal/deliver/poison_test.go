@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
@@ -54,7 +55,7 @@ func (panicking) Send(context.Context, event.Event) error { panic("value-canary"
 // where it did in the log.
 func TestPanicIsNotForEver(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	apps.timeout = 0

@@ -15,6 +15,8 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
+	"github.com/sluice-gitops/sluice/api/bus/outbox"
 )
 
 // limited answers 429.
@@ -53,7 +55,7 @@ func TestRetryAfterSurvivesRestarts(t *testing.T) {
 func TestPausedProviderCostsNothing(t *testing.T) {
 	t.Parallel()
 	const events = 60
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	var asked, taken atomic.Int64
@@ -80,7 +82,7 @@ func TestPausedProviderCostsNothing(t *testing.T) {
 // TestPauseHoldsBackTheOthers: what is about other objects waits, too, until the time is over or the queue is stopped.
 func TestPauseHoldsBackTheOthers(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
 	slack, apps := newSink(t), newCluster()
@@ -111,7 +113,7 @@ func TestPauseHoldsBackTheOthers(t *testing.T) {
 // process, that one waits.
 func TestRetryAfterIsInTheLedger(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	clk := clocktesting.NewFakeClock(time.Now())
 	slack, apps := newSink(t), newCluster()
@@ -163,7 +165,7 @@ func TestBeyondTheWindow(t *testing.T) {
 // TestChangedProviderGetsWhatWaits: an attempt uses the Provider as it is then.
 func TestChangedProviderGetsWhatWaits(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	old, renewed, apps := newSink(t), newSink(t), newCluster()
 	old.does(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
@@ -189,7 +191,7 @@ func TestWipedBrokerHearsItAgain(t *testing.T) {
 	apps.provider("chat", slackTo(slack))
 	apps.alert("all", "chat")
 	start(t, connect(t, server.URL()), apps)
-	out := outbox(t, connect(t, server.URL()), func(out *bus.Outbox) { out.Announce("the-failure", failure("podinfo")) })
+	out := startOutbox(t, connect(t, server.URL()), func(out *outbox.Outbox) { out.Announce("the-failure", failure("podinfo")) })
 	eventually(t, "an attempt", func() bool { return len(slack.got()) >= 1 })
 	server.Stop()
 	server.Wipe(t)
@@ -213,7 +215,7 @@ func TestFlappingBroker(t *testing.T) {
 	receiving, sending := connect(t, server.URL()), connect(t, server.URL())
 	r := start(t, receiving, apps)
 	announced := 0
-	out := outbox(t, sending, func(*bus.Outbox) {})
+	out := startOutbox(t, sending, func(*outbox.Outbox) {})
 	announce := func() {
 		out.Announce(fmt.Sprintf("e%d", announced), failure(fmt.Sprintf("app-%d", announced)))
 		announced++
@@ -248,10 +250,10 @@ func TestFlappingBroker(t *testing.T) {
 }
 
 // outbox runs an outbox as a controller does.
-func outbox(t *testing.T, b bus.Bus, again func(*bus.Outbox)) *bus.Outbox {
+func startOutbox(t *testing.T, b bus.Bus, again func(*outbox.Outbox)) *outbox.Outbox {
 	t.Helper()
-	var out *bus.Outbox
-	out = bus.NewOutbox(b, bus.OutboxOptions{Reannounce: func() { again(out) }})
+	var out *outbox.Outbox
+	out = outbox.New(b, outbox.Options{Reannounce: func() { again(out) }})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = out.Start(ctx) }) // ends with ctx only
@@ -262,7 +264,7 @@ func outbox(t *testing.T, b bus.Bus, again func(*bus.Outbox)) *bus.Outbox {
 // TestRosterIsWrittenAgain: when the broker has lost the list of queues, the next notification brings its Provider back.
 func TestRosterIsWrittenAgain(t *testing.T) {
 	t.Parallel()
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	slack, apps := newSink(t), newCluster()
 	apps.provider("chat", slackTo(slack))

@@ -25,6 +25,8 @@ import (
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/jetstream"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
@@ -43,7 +45,7 @@ func onBoth(t *testing.T, test func(t *testing.T, b bus.Bus)) {
 	t.Helper()
 	t.Run("memory", func(t *testing.T) {
 		t.Parallel()
-		b := bus.Memory()
+		b := memory.New()
 		t.Cleanup(b.Close)
 		test(t, b)
 	})
@@ -55,7 +57,7 @@ func onBoth(t *testing.T, test func(t *testing.T, b bus.Bus)) {
 
 func connect(t *testing.T, url string) bus.Bus {
 	t.Helper()
-	b, err := bus.Connect(t.Context(), bus.Options{URL: url, Name: "notify-controller"})
+	b, err := jetstream.Connect(t.Context(), jetstream.Options{URL: url, Name: "notify-controller"})
 	if err != nil {
 		t.Fatal(err)
 	}

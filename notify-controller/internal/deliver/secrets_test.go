@@ -10,7 +10,7 @@ import (
 	notificationv1beta3 "github.com/fluxcd/notification-controller/api/v1beta3"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 )
 
@@ -53,7 +53,7 @@ func TestNoCredentialShows(t *testing.T) {
 			apps.alert(name+"-"+kind, name+"-"+kind)
 		}
 	}
-	b := bus.Memory()
+	b := memory.New()
 	t.Cleanup(b.Close)
 	r := start(t, b, apps)
 	letters := r.deadLetters()

@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/jetstream"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/ingest"
 )
@@ -80,7 +81,7 @@ func TestStoredBeforeItIsAccepted(t *testing.T) {
 // TestOverTheWire: with a real NATS server that is away, 503; 202 says that it has the event, also after its restart.
 func TestOverTheWire(t *testing.T) {
 	nats := bustest.NewServer(t)
-	b, err := bus.Connect(t.Context(), bus.Options{URL: nats.URL(), Name: "notify-controller"})
+	b, err := jetstream.Connect(t.Context(), jetstream.Options{URL: nats.URL(), Name: "notify-controller"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -62,12 +62,10 @@ func add(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages bus
 	if options.Builds, err = countBuilds(); err != nil {
 		return err
 	}
-	var outbox *bus.Outbox
-	outbox, err = cfg.Outbox(mgr, messages, func() { reannounce(ctx, mgr.GetClient(), outbox) })
+	options.Outbox, err = cfg.Outbox(mgr, messages, func() { reannounce(ctx, mgr.GetClient(), options.Outbox) })
 	if err != nil {
 		return err
 	}
-	options.Outbox = outbox
 	if err := Setup(ctx, mgr, options); err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/access"
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/outbox"
 	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
 	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
@@ -29,7 +29,7 @@ type Options struct {
 	Seals    *seal.Store
 	Store    *store.Store
 	Access   access.Checker
-	Outbox   *bus.Outbox
+	Outbox   *outbox.Outbox
 	// Builds counts the renderings that were built, by kind: what a commit did not change is not built.
 	Builds *prometheus.CounterVec
 	// Advertised is the host, or the URL, at which the store is served.

@@ -8,7 +8,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/outbox"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
 )
@@ -18,7 +18,7 @@ const listTimeout = time.Minute
 
 // announcer is the outbox, and knows how to say again where every object stands.
 type announcer struct {
-	*bus.Outbox
+	*outbox.Outbox
 	reader       client.Reader
 	repositories *gitrepository.Reconciler
 	charts       *helmchart.Reconciler

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller"
 )
@@ -108,7 +109,7 @@ func run(ctx context.Context, rc *rest.Config, storage string) (done chan struct
 	if err != nil {
 		return nil, err
 	}
-	messages := bus.Memory()
+	messages := memory.New()
 	if err := controller.Setup(ctx, mgr, &cfg, messages); err != nil {
 		return nil, err
 	}

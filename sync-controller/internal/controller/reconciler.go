@@ -28,7 +28,7 @@ const Name = config.Name
 // maxSteps bounds a pass. An attempt has six stages; each may be preceded by a heal.
 const maxSteps = 24
 
-// Announcer takes events off the reconcile path. It is bus.Outbox outside of tests.
+// Announcer takes events off the reconcile path. It is outbox.Outbox outside of tests.
 type Announcer interface {
 	Announce(id string, ev event.Event)
 }

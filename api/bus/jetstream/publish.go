@@ -1,4 +1,4 @@
-package bus
+package jetstream
 
 import (
 	"context"
@@ -10,19 +10,21 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-gitops/sluice/api/bus"
 )
 
 const (
 	ensureTimeout = 500 * time.Millisecond // for one request about a stream; there are two at most
-	ensureAgain   = 5 * time.Second        // after a failure
+	ensureRetry   = 5 * time.Second        // after a failure
 )
 
-func (j *jetStream) Publish(ctx context.Context, stream Stream, m Message) error {
-	if err := checkMessage(stream, m); err != nil {
+func (j *jetStream) Publish(ctx context.Context, stream bus.Stream, m bus.Message) error {
+	if err := bus.CheckMessage(stream, m); err != nil {
 		return err
 	}
 	if !j.conn.IsConnected() {
-		return fmt.Errorf("publish to %s: not connected: %w", stream.Name, ErrUnavailable)
+		return fmt.Errorf("publish to %s: not connected: %w", stream.Name, bus.ErrUnavailable)
 	}
 	j.ensure(stream)
 	before := j.stream(stream.Name).latest()
@@ -35,17 +37,17 @@ func (j *jetStream) Publish(ctx context.Context, stream Stream, m Message) error
 	case err == nil:
 		if j.stream(stream.Name).stored(ack, before) {
 			j.log.Info("a NATS stream has begun anew, what it held is lost", "stream", stream.Name)
-			j.cameBack()
+			j.signalReconnect()
 		}
 		return nil
 	case isRefusal(err):
 		return fmt.Errorf("publish to %s: %w", stream.Name, err)
 	}
 	// A full stream, a full disk, a server that answers nothing, a right that is missing: all may be mended.
-	return fmt.Errorf("publish to %s: %w: %w", stream.Name, ErrUnavailable, err)
+	return fmt.Errorf("publish to %s: %w: %w", stream.Name, bus.ErrUnavailable, err)
 }
 
-func (j *jetStream) publish(ctx context.Context, stream Stream, m Message) (*jetstream.PubAck, error) {
+func (j *jetStream) publish(ctx context.Context, stream bus.Stream, m bus.Message) (*jetstream.PubAck, error) {
 	msg := nats.NewMsg(m.Subject)
 	msg.Data = m.Data
 	for key, value := range m.Header {
@@ -85,18 +87,18 @@ func (e *ensuredStream) latest() uint64 {
 
 // stored records that the stream is there, whoever made it, and reports whether it is another one than before: sequences
 // grow, so what was sent after a sequence was acknowledged gets a higher one, or the stream was deleted in between.
-func (e *ensuredStream) stored(ack *jetstream.PubAck, before uint64) (anew bool) {
+func (e *ensuredStream) stored(ack *jetstream.PubAck, before uint64) (recreated bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.done = true
 	if ack.Duplicate {
 		return false // it has the sequence of the first
 	}
-	anew = ack.Sequence <= before
-	if anew || ack.Sequence > e.last {
+	recreated = ack.Sequence <= before
+	if recreated || ack.Sequence > e.last {
 		e.last = ack.Sequence
 	}
-	return anew
+	return recreated
 }
 
 func (j *jetStream) stream(name string) *ensuredStream {
@@ -113,11 +115,11 @@ func (j *jetStream) stream(name string) *ensuredStream {
 // ensure creates or updates a stream, once per connection, for at most a second. Failing is not an error: who may not
 // manage streams may still publish to one that exists, and publishing tells whether it does. It takes no context, for
 // what one caller gives up the next one would have to begin anew.
-func (j *jetStream) ensure(stream Stream) {
+func (j *jetStream) ensure(stream bus.Stream) {
 	state := j.stream(stream.Name)
 	state.mu.Lock()
 	defer state.mu.Unlock()
-	if state.done || time.Since(state.tried) < ensureAgain {
+	if state.done || time.Since(state.tried) < ensureRetry {
 		return
 	}
 	err := j.apply(context.Background(), stream)
@@ -141,7 +143,7 @@ func (j *jetStream) forgetStream(name string) bool {
 }
 
 // apply makes the server's stream what is asked for. What it says beyond that (replicas, placement) is the operator's.
-func (j *jetStream) apply(ctx context.Context, stream Stream) error {
+func (j *jetStream) apply(ctx context.Context, stream bus.Stream) error {
 	lookCtx, cancel := context.WithTimeout(ctx, ensureTimeout)
 	defer cancel()
 	existing, err := j.js.Stream(lookCtx, stream.Name)
@@ -168,7 +170,7 @@ func (j *jetStream) apply(ctx context.Context, stream Stream) error {
 	return err
 }
 
-func configure(c *jetstream.StreamConfig, stream Stream) {
+func configure(c *jetstream.StreamConfig, stream bus.Stream) {
 	c.Subjects = stream.Subjects
 	c.Retention = jetstream.LimitsPolicy
 	if stream.WorkQueue {
@@ -180,8 +182,8 @@ func configure(c *jetstream.StreamConfig, stream Stream) {
 	if c.MaxBytes == 0 {
 		c.MaxBytes = -1
 	}
-	c.MaxMsgSize = maxData + maxHeaders + maxHeaders/2 // the server counts our headers and its own
-	c.Duplicates = stream.window()
+	c.MaxMsgSize = bus.MaxData + bus.MaxHeaders + bus.MaxHeaders/2 // the server counts our headers and its own
+	c.Duplicates = stream.DeduplicationWindow()
 	c.Discard = jetstream.DiscardNew // overload shows at the publisher, and nothing unread is evicted
 	c.DenyDelete = true
 	c.DenyPurge = true

@@ -1,4 +1,4 @@
-package bus
+package jetstream
 
 import (
 	"context"
@@ -8,10 +8,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-gitops/sluice/api/bus"
 )
 
-// jetStore is a key-value bucket. It is opened again when it turns out to be gone.
-type jetStore struct {
+// store is a key-value bucket. It is opened again when it turns out to be gone.
+type store struct {
 	bus  *jetStream
 	name string
 	ttl  time.Duration
@@ -20,11 +22,11 @@ type jetStore struct {
 	bucket jetstream.KeyValue
 }
 
-func (j *jetStream) Store(ctx context.Context, name string, ttl time.Duration) (Store, error) {
-	if err := checkStore(name); err != nil {
+func (j *jetStream) Store(ctx context.Context, name string, ttl time.Duration) (bus.Store, error) {
+	if err := bus.CheckStore(name); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	s := &jetStore{bus: j, name: name, ttl: ttl}
+	s := &store{bus: j, name: name, ttl: ttl}
 	if _, err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -32,9 +34,9 @@ func (j *jetStream) Store(ctx context.Context, name string, ttl time.Duration) (
 }
 
 // open returns the bucket; it creates it, or changes how long it keeps entries, if needed.
-func (s *jetStore) open(ctx context.Context) (jetstream.KeyValue, error) {
+func (s *store) open(ctx context.Context) (jetstream.KeyValue, error) {
 	if !s.bus.conn.IsConnected() {
-		return nil, fmt.Errorf("store %s: not connected: %w", s.name, ErrUnavailable)
+		return nil, fmt.Errorf("store %s: not connected: %w", s.name, bus.ErrUnavailable)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -42,13 +44,13 @@ func (s *jetStore) open(ctx context.Context) (jetstream.KeyValue, error) {
 		return s.bucket, nil
 	}
 	config := jetstream.KeyValueConfig{
-		Bucket: s.name, TTL: s.ttl, History: 1, Storage: jetstream.FileStorage, MaxValueSize: maxValue + maxHeaders,
+		Bucket: s.name, TTL: s.ttl, History: 1, Storage: jetstream.FileStorage, MaxValueSize: bus.MaxValue + bus.MaxHeaders,
 	}
 	bucket, err := s.bus.js.KeyValue(ctx, s.name)
 	if err != nil {
 		bucket, err = s.bus.js.CreateKeyValue(ctx, config)
 		if err != nil {
-			return nil, fmt.Errorf("open store %s: %w: %w", s.name, ErrUnavailable, err)
+			return nil, fmt.Errorf("open store %s: %w: %w", s.name, bus.ErrUnavailable, err)
 		}
 	}
 	if status, err := bucket.Status(ctx); err == nil && status.TTL() != s.ttl {
@@ -63,33 +65,33 @@ func (s *jetStore) open(ctx context.Context) (jetstream.KeyValue, error) {
 }
 
 // failed turns the error of a request into ours, and has the bucket opened again next time.
-func (s *jetStore) failed(operation, key string, err error) error {
+func (s *store) failed(operation, key string, err error) error {
 	s.mu.Lock()
 	s.bucket = nil
 	s.mu.Unlock()
-	return fmt.Errorf("%s %s in store %s: %w: %w", operation, key, s.name, ErrUnavailable, err)
+	return fmt.Errorf("%s %s in store %s: %w: %w", operation, key, s.name, bus.ErrUnavailable, err)
 }
 
-func (s *jetStore) Get(ctx context.Context, key string) (Entry, error) {
-	if err := checkKey(key); err != nil {
-		return Entry{}, fmt.Errorf("get: %w", err)
+func (s *store) Get(ctx context.Context, key string) (bus.Entry, error) {
+	if err := bus.CheckKey(key); err != nil {
+		return bus.Entry{}, fmt.Errorf("get: %w", err)
 	}
 	bucket, err := s.open(ctx)
 	if err != nil {
-		return Entry{}, err
+		return bus.Entry{}, err
 	}
 	entry, err := bucket.Get(ctx, key)
 	switch {
 	case err == nil:
-		return Entry{Value: entry.Value(), Revision: entry.Revision()}, nil
+		return bus.Entry{Value: entry.Value(), Revision: entry.Revision()}, nil
 	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return Entry{}, fmt.Errorf("get %s: %w", key, ErrNotFound)
+		return bus.Entry{}, fmt.Errorf("get %s: %w", key, bus.ErrNotFound)
 	}
-	return Entry{}, s.failed("get", key, err)
+	return bus.Entry{}, s.failed("get", key, err)
 }
 
-func (s *jetStore) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if err := checkEntry(key, value); err != nil {
+func (s *store) Put(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if err := bus.CheckEntry(key, value); err != nil {
 		return 0, err
 	}
 	bucket, err := s.open(ctx)
@@ -106,13 +108,13 @@ func (s *jetStore) Put(ctx context.Context, key string, value []byte, revision u
 	case err == nil:
 		return written, nil
 	case errors.Is(err, jetstream.ErrKeyExists), errors.Is(err, jetstream.ErrKeyRevisionMismatch):
-		return 0, fmt.Errorf("put %s: %w", key, ErrExists)
+		return 0, fmt.Errorf("put %s: %w", key, bus.ErrExists)
 	}
 	return 0, s.failed("put", key, err)
 }
 
-func (s *jetStore) Delete(ctx context.Context, key string) error {
-	if err := checkKey(key); err != nil {
+func (s *store) Delete(ctx context.Context, key string) error {
+	if err := bus.CheckKey(key); err != nil {
 		return fmt.Errorf("delete: %w", err)
 	}
 	bucket, err := s.open(ctx)

@@ -1,14 +1,15 @@
-package bus_test
+package jetstream_test
 
 import (
 	"context"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
+	natsjs "github.com/nats-io/nats.go/jetstream"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/jetstream"
 )
 
 // handling is one call of a handler, which ends with the verdict that is sent to it.
@@ -75,8 +76,8 @@ func store(t *testing.T, b bus.Bus, id string) {
 // patient returns a bus to a server that delivers nothing again by itself while a test lasts.
 func patient(t *testing.T, s *bustest.Server) bus.Bus {
 	t.Helper()
-	b := connect(t, bus.Options{URL: s.URL(), Name: "test"})
-	bus.SetAckWait(b, time.Hour)
+	b := connect(t, jetstream.Options{URL: s.URL(), Name: "test"})
+	jetstream.SetAckWait(b, time.Hour)
 	return b
 }
 
@@ -122,7 +123,7 @@ func TestVerdictWhileTheServerIsAway(t *testing.T) {
 func waitsFor(t *testing.T, s *bustest.Server) int {
 	t.Helper()
 	waits := 0
-	s.Manage(t, func(js jetstream.JetStream) error {
+	s.Manage(t, func(js natsjs.JetStream) error {
 		consumer, err := js.Consumer(t.Context(), stream.Name, "c")
 		if err == nil {
 			info := consumer.CachedInfo()

@@ -1,4 +1,4 @@
-package bus
+package jetstream
 
 import (
 	"context"
@@ -10,6 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/internal/wait"
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
@@ -23,14 +25,14 @@ var errReplaced = errors.New("the consumer it came from is gone")
 // and one that nobody has handled would count as done.
 //
 // It outlives ctx for one attempt: what was handled last is to be acknowledged.
-func (r *consumption) settle(ctx context.Context, msg jetstream.Msg, born time.Time, v Verdict) error {
+func (r *consumption) settle(ctx context.Context, msg jetstream.Msg, created time.Time, v bus.Verdict) error {
 	begun := time.Now()
 	for failures := 1; ; failures++ {
 		current, opened := r.latest()
-		if !current.Equal(born) {
+		if !current.Equal(created) {
 			return errReplaced
 		}
-		err := r.tell(msg, v.after(time.Since(begun)))
+		err := r.respond(msg, after(v, time.Since(begun)))
 		if err == nil {
 			return nil
 		}
@@ -38,27 +40,27 @@ func (r *consumption) settle(ctx context.Context, msg jetstream.Msg, born time.T
 		if ctx.Err() != nil || left <= 0 || errors.Is(err, nats.ErrConnectionClosed) {
 			return err
 		}
-		wait := left
+		pause := left
 		if r.conn.IsConnected() {
-			wait = min(left, backOff(failures))
+			pause = min(left, wait.BackOff(failures))
 		}
-		waitCtx, cancel := context.WithTimeout(ctx, wait)
-		waitFor(waitCtx, opened)
+		waitCtx, cancel := context.WithTimeout(ctx, pause)
+		wait.For(waitCtx, opened)
 		cancel()
 	}
 }
 
-// tell passes a verdict on, and returns nil once the server has answered: what is written into a connection that is about
+// respond passes a verdict on, and returns nil once the server has answered: what is written into a connection that is about
 // to break only looks sent.
-func (j *jetStream) tell(msg jetstream.Msg, v Verdict) error {
+func (j *jetStream) respond(msg jetstream.Msg, v bus.Verdict) error {
 	ctx, cancel := context.WithTimeout(context.Background(), requestTimeout)
 	defer cancel()
-	_, err := j.conn.RequestWithContext(ctx, msg.Reply(), v.wire())
+	_, err := j.conn.RequestWithContext(ctx, msg.Reply(), wire(v))
 	return err
 }
 
 // wire is a verdict in JetStream's words.
-func (v Verdict) wire() []byte {
+func wire(v bus.Verdict) []byte {
 	switch {
 	case v.Drop != "":
 		return []byte("+TERM " + event.Shorten(strings.Join(strings.Fields(v.Drop), " "), maxDropReason))
@@ -69,25 +71,25 @@ func (v Verdict) wire() []byte {
 }
 
 // after is the verdict some time later.
-func (v Verdict) after(elapsed time.Duration) Verdict {
+func after(v bus.Verdict, elapsed time.Duration) bus.Verdict {
 	if v.RetryAfter > 0 {
-		v.RetryAfter = Retry(v.RetryAfter - elapsed).RetryAfter
+		v.RetryAfter = bus.Retry(v.RetryAfter - elapsed).RetryAfter
 	}
 	return v
 }
 
-// begin says that a session pulls from the consumer made at born.
-func (r *consumption) begin(born time.Time) {
+// begin says that a session pulls from the consumer that was made at created.
+func (r *consumption) begin(created time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.born = born
+	r.created = created
 	close(r.opened)
 	r.opened = make(chan struct{})
 }
 
 // latest returns when the consumer of the latest session was made, and what is closed when the next one begins.
-func (r *consumption) latest() (born time.Time, opened <-chan struct{}) {
+func (r *consumption) latest() (created time.Time, opened <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.born, r.opened
+	return r.created, r.opened
 }

@@ -1,4 +1,4 @@
-package bus
+package outbox
 
 import (
 	"fmt"
@@ -25,9 +25,9 @@ func (r *recorded) Eventf(object runtime.Object, eventType, reason, message stri
 	r.last = fmt.Sprintf("%s %s/%s %s %s: ", kind, about.GetNamespace(), about.GetName(), eventType, reason) + fmt.Sprintf(message, args...)
 }
 
-func TestLate(t *testing.T) {
+func TestWarnLate(t *testing.T) {
 	got := &recorded{t: t}
-	Late(got, "flux-system", "sync-controller")(3, 61*time.Second+time.Millisecond)
+	WarnLate(got, "flux-system", "sync-controller")(3, 61*time.Second+time.Millisecond)
 	want := "apps/v1, Kind=Deployment flux-system/sync-controller Warning NotificationsLate: 3 events have waited for NATS for up to 1m1s; " +
 		"none is lost while this controller runs, and reconciling goes on: check the Pod nats-0, and --nats-url and --nats-creds of this controller"
 	if got.last != want {

@@ -1,20 +1,20 @@
-package bus
+package outbox
 
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"time"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/internal/wait"
 )
 
 const (
 	publishers     = 8
 	publishTimeout = 2 * time.Second
 	recentSize     = 16 << 10 // ids
-	minBackOff     = 250 * time.Millisecond
-	maxBackOff     = 5 * time.Second
-	stuckAfter     = time.Minute
-	stuckCheck     = 10 * time.Second
+	lateAfter      = time.Minute
+	lateCheck      = 10 * time.Second
 )
 
 // publish takes one object's oldest event after the other until ctx ends.
@@ -23,31 +23,31 @@ func (o *Outbox) publish(ctx context.Context) {
 	for ctx.Err() == nil {
 		item, ok := o.take()
 		if !ok {
-			waitFor(ctx, o.wake)
+			wait.For(ctx, o.wakeUp)
 			continue
 		}
 		err := o.send(ctx, item)
-		again := ctx.Err() != nil || errors.Is(err, ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
-		o.settle(item, err, again)
-		if !again {
+		retry := ctx.Err() != nil || errors.Is(err, bus.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded)
+		o.settle(item, err, retry)
+		if !retry {
 			failures = 0
 			continue
 		}
 		failures++
-		waitFor(ctx, time.After(backOff(failures)))
+		wait.For(ctx, time.After(wait.BackOff(failures)))
 	}
 }
 
-func (o *Outbox) take() (outboxItem, bool) {
+func (o *Outbox) take() (queueItem, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.queue.take()
 }
 
-func (o *Outbox) send(ctx context.Context, item outboxItem) error {
+func (o *Outbox) send(ctx context.Context, item queueItem) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	return o.bus.Publish(ctx, o.stream, Message{
+	return o.bus.Publish(ctx, o.stream, bus.Message{
 		Subject: item.env.Subject,
 		ID:      item.env.ID,
 		Header:  item.env.Header,
@@ -56,9 +56,9 @@ func (o *Outbox) send(ctx context.Context, item outboxItem) error {
 }
 
 // settle records what became of an item that was taken.
-func (o *Outbox) settle(item outboxItem, err error, again bool) {
+func (o *Outbox) settle(item queueItem, err error, retry bool) {
 	switch {
-	case again:
+	case retry:
 	case err == nil:
 		o.metrics.published.Inc()
 	default:
@@ -70,9 +70,9 @@ func (o *Outbox) settle(item outboxItem, err error, again bool) {
 	if err == nil {
 		o.recent.add(item.env.ID)
 	}
-	o.queue.release(item.object, !again)
-	if o.lossy && o.queue.size == 0 {
-		o.lossy = false
+	o.queue.release(item.object, !retry)
+	if o.refused && o.queue.size == 0 {
+		o.refused = false
 		select {
 		case o.drained <- struct{}{}:
 		default:
@@ -104,25 +104,25 @@ func (o *Outbox) reannounce(ctx context.Context) {
 	}
 }
 
-// watch says once per outage that events wait, until ctx ends.
-func (o *Outbox) watch(ctx context.Context) {
-	if o.options.Stuck == nil {
+// watchLate calls OnLate once per outage, until ctx ends.
+func (o *Outbox) watchLate(ctx context.Context) {
+	if o.options.OnLate == nil {
 		return
 	}
-	ticker := time.NewTicker(stuckCheck)
+	ticker := time.NewTicker(lateCheck)
 	defer ticker.Stop()
-	for told := false; ; {
+	for reported := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 		oldest := o.Oldest()
-		stuck := oldest >= stuckAfter
-		if stuck && !told {
-			o.options.Stuck(o.Pending(), oldest)
+		late := oldest >= lateAfter
+		if late && !reported {
+			o.options.OnLate(o.Pending(), oldest)
 		}
-		told = stuck
+		reported = late
 	}
 }
 
@@ -131,18 +131,4 @@ func (o *Outbox) forgetPublished() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.recent.clear()
-}
-
-// backOff grows from a quarter of a second to five seconds, less up to half of it at random.
-func backOff(failures int) time.Duration {
-	limit := min(minBackOff<<min(failures-1, 10), maxBackOff)
-	return limit - rand.N(limit/2)
-}
-
-// waitFor waits until something comes or ctx ends.
-func waitFor[T any](ctx context.Context, c <-chan T) {
-	select {
-	case <-ctx.Done():
-	case <-c:
-	}
 }

@@ -1,4 +1,4 @@
-package bus_test
+package jetstream_test
 
 import (
 	"os"
@@ -11,24 +11,21 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
+	"github.com/sluice-gitops/sluice/api/bus/jetstream"
 )
 
-func TestMemory(t *testing.T) {
-	bustest.Run(t, func(*testing.T) bus.Bus { return bus.Memory() })
-}
-
-func TestJetStream(t *testing.T) {
+func TestContract(t *testing.T) {
 	s := bustest.StartServer(t)
-	bustest.Run(t, func(t *testing.T) bus.Bus { return connect(t, bus.Options{URL: s.URL(), Name: "test"}) })
+	bustest.Run(t, func(t *testing.T) bus.Bus { return connect(t, jetstream.Options{URL: s.URL(), Name: "test"}) })
 }
 
-func TestJetStreamFaults(t *testing.T) {
-	bustest.RunFaults(t, func(t *testing.T, url string) bus.Bus { return connect(t, bus.Options{URL: url, Name: "test"}) })
+func TestContractFaults(t *testing.T) {
+	bustest.RunFaults(t, func(t *testing.T, url string) bus.Bus { return connect(t, jetstream.Options{URL: url, Name: "test"}) })
 }
 
-func connect(t *testing.T, o bus.Options) bus.Bus {
+func connect(t *testing.T, o jetstream.Options) bus.Bus {
 	t.Helper()
-	b, err := bus.Connect(t.Context(), o)
+	b, err := jetstream.Connect(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,12 +63,12 @@ func write(t *testing.T, path, text string) {
 
 func TestPublishWithoutManagementRights(t *testing.T) {
 	s := bustest.StartServer(t, withUsers)
-	admin := connect(t, bus.Options{URL: s.URL(), Name: "admin", Credentials: credentials(t, "admin", "admin-password")})
+	admin := connect(t, jetstream.Options{URL: s.URL(), Name: "admin", Credentials: credentials(t, "admin", "admin-password")})
 	m := bus.Message{Subject: "a.b", ID: "one"}
 	if err := admin.Publish(t.Context(), stream, m); err != nil {
 		t.Fatal(err)
 	}
-	publisher := connect(t, bus.Options{
+	publisher := connect(t, jetstream.Options{
 		URL: s.URL(), Name: "publisher", Credentials: credentials(t, "publisher", "publisher-password"),
 	})
 	m.ID = "two"
@@ -83,7 +80,7 @@ func TestPublishWithoutManagementRights(t *testing.T) {
 func TestCredentialsAreReadAgain(t *testing.T) {
 	s := bustest.StartServer(t, withUsers)
 	dir := credentials(t, "admin", "not the password")
-	b := connect(t, bus.Options{URL: s.URL(), Name: "admin", Credentials: dir})
+	b := connect(t, jetstream.Options{URL: s.URL(), Name: "admin", Credentials: dir})
 	if b.Connected() {
 		t.Fatal("connected with a wrong password")
 	}
@@ -95,7 +92,7 @@ func TestCredentialsAreReadAgain(t *testing.T) {
 }
 
 func TestConnectRefusesOptions(t *testing.T) {
-	tests := map[string]bus.Options{
+	tests := map[string]jetstream.Options{
 		"no URL":              {Name: "test"},
 		"no name":             {URL: "nats://127.0.0.1:4222"},
 		"a name with a dot":   {URL: "nats://127.0.0.1:4222", Name: "a.b"},
@@ -104,7 +101,7 @@ func TestConnectRefusesOptions(t *testing.T) {
 	}
 	for name, o := range tests {
 		t.Run(name, func(t *testing.T) {
-			b, err := bus.Connect(t.Context(), o)
+			b, err := jetstream.Connect(t.Context(), o)
 			if err == nil {
 				b.Close()
 				t.Fatal("accepted")

@@ -1,4 +1,4 @@
-package bus
+package jetstream
 
 import (
 	"context"
@@ -10,6 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/internal/wait"
 )
 
 const (
@@ -19,8 +22,8 @@ const (
 	maxAckPending = 100_000
 )
 
-func (j *jetStream) Consume(ctx context.Context, c Consumer, handle Handler) error {
-	if err := checkConsumer(c); err != nil {
+func (j *jetStream) Consume(ctx context.Context, c bus.Consumer, handle bus.Handler) error {
+	if err := bus.CheckConsumer(c); err != nil {
 		return fmt.Errorf("consume: %w", err)
 	}
 	var running sync.WaitGroup
@@ -43,30 +46,30 @@ func (j *jetStream) Consume(ctx context.Context, c Consumer, handle Handler) err
 		if failures == 1 {
 			log.Info("consumer interrupted, going on when it can", "error", err.Error())
 		}
-		waitFor(ctx, time.After(backOff(failures)))
+		wait.For(ctx, time.After(wait.BackOff(failures)))
 	}
 }
 
 // consumption is one call of Consume.
 type consumption struct {
 	*jetStream
-	consumer Consumer
-	handle   Handler
+	consumer bus.Consumer
+	handle   bus.Handler
 	running  *sync.WaitGroup
 	slots    chan struct{}
 
-	mu     sync.Mutex
-	born   time.Time     // when the server made the consumer that is pulled from
-	opened chan struct{} // closed and replaced when a session begins
+	mu      sync.Mutex
+	created time.Time     // when the server made the consumer that is pulled from
+	opened  chan struct{} // closed and replaced when a session begins
 }
 
 // session pulls until something breaks. It asks for one message at a time, and only when there is somebody to handle it:
 // what waits in this process would come again elsewhere.
 func (r *consumption) session(ctx context.Context) (began bool, err error) {
 	if !r.conn.IsConnected() {
-		return false, ErrUnavailable
+		return false, bus.ErrUnavailable
 	}
-	pullCtx, cancel := r.whileConnected(ctx)
+	pullCtx, cancel := r.untilReconnect(ctx)
 	defer cancel()
 	r.ensure(r.consumer.Stream)
 	consumer, err := r.open(ctx)
@@ -78,14 +81,14 @@ func (r *consumption) session(ctx context.Context) (began bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	born := info.Created
-	r.begin(born)
+	created := info.Created
+	r.begin(created)
 	messages, err := consumer.Messages(jetstream.PullMaxMessages(1), jetstream.PullExpiry(pullExpiry),
 		jetstream.PullHeartbeat(pullHeartbeat), jetstream.WithMessagesErrOnMissingHeartbeat(true))
 	if err != nil {
 		return false, err
 	}
-	defer r.giveBack(messages)
+	defer r.stopPulling(messages)
 	for {
 		select {
 		case <-pullCtx.Done():
@@ -100,20 +103,20 @@ func (r *consumption) session(ctx context.Context) (began bool, err error) {
 		began = true
 		r.running.Go(func() {
 			defer func() { <-r.slots }()
-			r.deliver(ctx, msg, born)
+			r.deliver(ctx, msg, created)
 		})
 	}
 }
 
-// whileConnected returns a context that ends with ctx, or when the connection came back: the server may have forgotten
+// untilReconnect returns a context that ends with ctx, or when the connection came back: the server may have forgotten
 // the consumer, and asking costs less than waiting for a heartbeat that never comes.
-func (j *jetStream) whileConnected(ctx context.Context) (context.Context, context.CancelFunc) {
+func (j *jetStream) untilReconnect(ctx context.Context) (context.Context, context.CancelFunc) {
 	j.mu.Lock()
-	again := j.again
+	restored := j.restored
 	j.mu.Unlock()
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
-		waitFor(ctx, again)
+		wait.For(ctx, restored)
 		cancel()
 	}()
 	return ctx, cancel
@@ -144,30 +147,30 @@ func (r *consumption) open(ctx context.Context) (jetstream.Consumer, error) {
 	return nil, err
 }
 
-// giveBack ends pulling; a message that was on its way goes back at once.
-func (r *consumption) giveBack(messages jetstream.MessagesContext) {
+// stopPulling ends pulling; a message that was on its way goes back at once.
+func (r *consumption) stopPulling(messages jetstream.MessagesContext) {
 	messages.Drain()
 	if msg, err := messages.Next(jetstream.NextMaxWait(time.Second)); err == nil {
-		_ = r.tell(msg, Retry(0)) // else it comes again after ackWait
+		_ = r.respond(msg, bus.Retry(0)) // else it comes again after ackWait
 	}
 	messages.Stop()
 }
 
-// deliver handles one message of the consumer made at born, and tells the server what became of it.
-func (r *consumption) deliver(ctx context.Context, msg jetstream.Msg, born time.Time) {
+// deliver handles one message of the consumer that was made at created, and tells the server what became of it.
+func (r *consumption) deliver(ctx context.Context, msg jetstream.Msg, created time.Time) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		r.log.Error(err, "message without JetStream's metadata", "subject", msg.Subject())
 		return
 	}
 	stop := r.keepAlive(msg)
-	verdict := call(ctx, r.handle, Delivery{
+	verdict := r.handle.Call(ctx, bus.Delivery{
 		Message: received(msg),
 		Attempt: int(min(meta.NumDelivered, 1<<30)),
 		Stored:  meta.Timestamp,
 	})
 	stop()
-	if err := r.settle(ctx, msg, born, verdict); err != nil {
+	if err := r.settle(ctx, msg, created, verdict); err != nil {
 		r.log.Info("message may be delivered again", "subject", msg.Subject(), "error", err.Error())
 	}
 }
@@ -190,8 +193,8 @@ func (r *consumption) keepAlive(msg jetstream.Msg) (stop func()) {
 	return func() { close(done) }
 }
 
-func received(msg jetstream.Msg) Message {
-	m := Message{Subject: msg.Subject(), ID: msg.Headers().Get(nats.MsgIdHdr), Data: msg.Data()}
+func received(msg jetstream.Msg) bus.Message {
+	m := bus.Message{Subject: msg.Subject(), ID: msg.Headers().Get(nats.MsgIdHdr), Data: msg.Data()}
 	for key, values := range msg.Headers() {
 		if len(values) == 0 || strings.HasPrefix(key, "Nats-") {
 			continue
@@ -204,16 +207,16 @@ func received(msg jetstream.Msg) Message {
 	return m
 }
 
-func (j *jetStream) Forget(ctx context.Context, c Consumer) error {
-	if err := checkConsumer(c); err != nil {
+func (j *jetStream) Forget(ctx context.Context, c bus.Consumer) error {
+	if err := bus.CheckConsumer(c); err != nil {
 		return fmt.Errorf("forget consumer: %w", err)
 	}
 	if !j.conn.IsConnected() {
-		return fmt.Errorf("forget consumer %s: not connected: %w", c.Name, ErrUnavailable)
+		return fmt.Errorf("forget consumer %s: not connected: %w", c.Name, bus.ErrUnavailable)
 	}
 	err := j.js.DeleteConsumer(ctx, c.Stream.Name, c.Name)
 	if err == nil || errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		return nil
 	}
-	return fmt.Errorf("forget consumer %s: %w: %w", c.Name, ErrUnavailable, err)
+	return fmt.Errorf("forget consumer %s: %w: %w", c.Name, bus.ErrUnavailable, err)
 }

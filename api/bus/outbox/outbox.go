@@ -1,4 +1,8 @@
-package bus
+// Package outbox publishes a controller's events without ever holding up a reconcile: [Outbox.Announce] queues, [Outbox.Start]
+// publishes, and what it does while the broker is away, full or replaced is api/decisions/0012-bus-rules.md. Read outbox.go,
+// then queue.go for what is kept and what is given up, publish.go, late.go for whom a user hears it from, metrics.go. It knows a
+// [bus.Bus] and no broker.
+package outbox
 
 import (
 	"context"
@@ -8,11 +12,12 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
-// OutboxOptions bound an [Outbox]. The zero value works.
-type OutboxOptions struct {
+// Options bound an [Outbox]. The zero value works.
+type Options struct {
 	// Log receives what cannot be published; the zero value discards.
 	Log logr.Logger
 	// Clock tells the time; nil for time.Now.
@@ -26,10 +31,10 @@ type OutboxOptions struct {
 	// Reannounce announces the current state of every object again. It is called at start, after each reconnect, and when
 	// the outbox is empty again after it was full; never concurrently, and off the hot path. Nil for none.
 	Reannounce func()
-	// Stuck is called when an event has waited for a minute or more, with how many wait and for how long the oldest has;
+	// OnLate is called when an event has waited for a minute or more, with how many wait and for how long the oldest has;
 	// once, until no event waits that long any more. Whatever the cause (NATS is away, full, or refuses this client), a
 	// user should hear of it: notifications are late. It must not block. Nil for none.
-	Stuck func(pending int, oldest time.Duration)
+	OnLate func(pending int, oldest time.Duration)
 }
 
 // Outbox takes events off the reconcile path: Announce queues, Start publishes. The events of one object are published in
@@ -39,21 +44,21 @@ type OutboxOptions struct {
 //
 // All methods are safe for concurrent use, and on a nil outbox Announce does nothing.
 type Outbox struct {
-	bus     Bus
-	options OutboxOptions
-	stream  Stream
-	metrics *outboxMetrics
-	wake    chan struct{} // a token per publisher that may find something to do
+	bus     bus.Bus
+	options Options
+	stream  bus.Stream
+	metrics *metrics
+	wakeUp  chan struct{} // a token per publisher that may find something to do
 	drained chan struct{} // signalled when the queue is empty after something had been refused
 
-	mu     sync.Mutex
-	queue  *outboxQueue
-	recent *recentIDs
-	lossy  bool
+	mu      sync.Mutex
+	queue   *queue
+	recent  *recentIDs
+	refused bool // something was, since the queue was empty
 }
 
-// NewOutbox returns an outbox of a bus. With a nil bus notifications are off: Announce does nothing.
-func NewOutbox(b Bus, o OutboxOptions) *Outbox {
+// New returns an outbox of a bus. With a nil bus notifications are off: Announce does nothing.
+func New(b bus.Bus, o Options) *Outbox {
 	if o.Clock == nil {
 		o.Clock = time.Now
 	}
@@ -66,13 +71,13 @@ func NewOutbox(b Bus, o OutboxOptions) *Outbox {
 	out := &Outbox{
 		bus:     b,
 		options: o,
-		stream:  Events(),
-		wake:    make(chan struct{}, publishers),
+		stream:  bus.Events(),
+		wakeUp:  make(chan struct{}, publishers),
 		drained: make(chan struct{}, 1),
-		queue:   newOutboxQueue(o.PerObject, o.Total),
+		queue:   newQueue(o.PerObject, o.Total),
 		recent:  newRecentIDs(recentSize),
 	}
-	out.metrics = newOutboxMetrics(out)
+	out.metrics = newMetrics(out)
 	return out
 }
 
@@ -91,14 +96,14 @@ func (o *Outbox) Announce(id string, ev event.Event) {
 		return
 	}
 	obj := ev.InvolvedObject
-	o.enqueue(outboxItem{
+	o.enqueue(queueItem{
 		object: obj.Kind + "/" + obj.Namespace + "/" + obj.Name,
 		env:    env,
 		queued: o.options.Clock(),
 	})
 }
 
-func (o *Outbox) enqueue(item outboxItem) {
+func (o *Outbox) enqueue(item queueItem) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.recent.has(item.env.ID) {
@@ -108,12 +113,12 @@ func (o *Outbox) enqueue(item outboxItem) {
 	case addedCollapsed:
 		o.metrics.dropped.WithLabelValues(droppedCollapsed).Inc()
 	case refusedFull:
-		o.lossy = true
+		o.refused = true
 		o.metrics.dropped.WithLabelValues(droppedFull).Inc()
 	case added:
 	}
 	select {
-	case o.wake <- struct{}{}:
+	case o.wakeUp <- struct{}{}:
 	default: // every publisher is going to look anyway
 	}
 }
@@ -130,7 +135,7 @@ func (o *Outbox) Start(ctx context.Context) error {
 		running.Go(func() { o.publish(ctx) })
 	}
 	running.Go(func() { o.reannounce(ctx) })
-	running.Go(func() { o.watch(ctx) })
+	running.Go(func() { o.watchLate(ctx) })
 	running.Wait()
 	return nil
 }

@@ -1,4 +1,4 @@
-package bus
+package outbox
 
 import (
 	"context"
@@ -15,23 +15,25 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/bus/internal/wait"
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
 // fakeBus records what is published and answers with what fail says.
 type fakeBus struct {
-	Bus
+	bus.Bus
 	reconnects chan struct{}
 
 	mu        sync.Mutex
-	fail      func(m Message) error
+	fail      func(m bus.Message) error
 	published []string
 	busy, max int
 }
 
 func newFakeBus() *fakeBus { return &fakeBus{reconnects: make(chan struct{}, 1)} }
 
-func (f *fakeBus) Publish(_ context.Context, _ Stream, m Message) error {
+func (f *fakeBus) Publish(_ context.Context, _ bus.Stream, m bus.Message) error {
 	f.mu.Lock()
 	f.busy++
 	f.max = max(f.max, f.busy)
@@ -52,7 +54,7 @@ func (f *fakeBus) Publish(_ context.Context, _ Stream, m Message) error {
 
 func (f *fakeBus) Reconnects() <-chan struct{} { return f.reconnects }
 
-func (f *fakeBus) set(fail func(m Message) error) {
+func (f *fakeBus) set(fail func(m bus.Message) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.fail = fail
@@ -72,14 +74,14 @@ func testEvent(name string) event.Event {
 	}
 }
 
-func unavailable(Message) error { return fmt.Errorf("down: %w", ErrUnavailable) }
+func unavailable(bus.Message) error { return fmt.Errorf("down: %w", bus.ErrUnavailable) }
 
 // inBubble runs test with an outbox that is started, on a fake clock.
-func inBubble(t *testing.T, o OutboxOptions, test func(t *testing.T, f *fakeBus, out *Outbox)) {
+func inBubble(t *testing.T, o Options, test func(t *testing.T, f *fakeBus, out *Outbox)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFakeBus()
-		out := NewOutbox(f, o)
+		out := New(f, o)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- out.Start(ctx) }()
@@ -92,8 +94,8 @@ func inBubble(t *testing.T, o OutboxOptions, test func(t *testing.T, f *fakeBus,
 	})
 }
 
-func TestOutboxKeepsEachObjectsOrder(t *testing.T) {
-	inBubble(t, OutboxOptions{}, func(t *testing.T, f *fakeBus, out *Outbox) {
+func TestKeepsEachObjectsOrder(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, f *fakeBus, out *Outbox) {
 		const objects, events = 20, 5
 		for e := range events {
 			for o := range objects {
@@ -117,8 +119,8 @@ func TestOutboxKeepsEachObjectsOrder(t *testing.T) {
 	})
 }
 
-func TestOutboxRetriesWhatIsUnavailable(t *testing.T) {
-	inBubble(t, OutboxOptions{}, func(t *testing.T, f *fakeBus, out *Outbox) {
+func TestRetriesWhatIsUnavailable(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, f *fakeBus, out *Outbox) {
 		f.set(unavailable)
 		out.Announce("one", testEvent("a"))
 		out.Announce("two", testEvent("a"))
@@ -127,7 +129,7 @@ func TestOutboxRetriesWhatIsUnavailable(t *testing.T) {
 			t.Errorf("pending %d, oldest %v, want 2 and an hour", out.Pending(), out.Oldest())
 		}
 		f.set(nil)
-		<-time.After(2 * maxBackOff)
+		<-time.After(2 * wait.MaxBackOff)
 		if ids := f.ids(); !slices.Equal(ids, []string{"one", "two"}) {
 			t.Errorf("published %v", ids)
 		}
@@ -137,9 +139,9 @@ func TestOutboxRetriesWhatIsUnavailable(t *testing.T) {
 	})
 }
 
-func TestOutboxGivesUpWhatIsRefused(t *testing.T) {
-	inBubble(t, OutboxOptions{}, func(t *testing.T, f *fakeBus, out *Outbox) {
-		f.set(func(m Message) error {
+func TestGivesUpWhatIsRefused(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, f *fakeBus, out *Outbox) {
+		f.set(func(m bus.Message) error {
 			if m.ID == "bad" {
 				return errors.New("too large")
 			}
@@ -158,8 +160,8 @@ func TestOutboxGivesUpWhatIsRefused(t *testing.T) {
 	})
 }
 
-func TestOutboxKeepsTheNewestState(t *testing.T) {
-	inBubble(t, OutboxOptions{PerObject: 3}, func(t *testing.T, f *fakeBus, out *Outbox) {
+func TestKeepsTheNewestState(t *testing.T) {
+	inBubble(t, Options{PerObject: 3}, func(t *testing.T, f *fakeBus, out *Outbox) {
 		f.set(unavailable)
 		for i := range 10 {
 			out.Announce(fmt.Sprint(i), testEvent("a"))
@@ -173,10 +175,10 @@ func TestOutboxKeepsTheNewestState(t *testing.T) {
 	})
 }
 
-func TestOutboxAnnouncesAgainAfterItWasFull(t *testing.T) {
+func TestAnnouncesAgainAfterItWasFull(t *testing.T) {
 	var out *Outbox
 	calls := 0
-	o := OutboxOptions{Total: 4, Reannounce: func() {
+	o := Options{Total: 4, Reannounce: func() {
 		if calls++; calls > 1 {
 			out.Announce("refused", testEvent("late"))
 		}
@@ -199,8 +201,8 @@ func TestOutboxAnnouncesAgainAfterItWasFull(t *testing.T) {
 	})
 }
 
-func TestOutboxPassesOverKnownIDs(t *testing.T) {
-	inBubble(t, OutboxOptions{}, func(t *testing.T, f *fakeBus, out *Outbox) {
+func TestPassesOverKnownIDs(t *testing.T) {
+	inBubble(t, Options{}, func(t *testing.T, f *fakeBus, out *Outbox) {
 		for range 3 {
 			out.Announce("one", testEvent("a"))
 		}
@@ -220,9 +222,9 @@ func TestOutboxPassesOverKnownIDs(t *testing.T) {
 	})
 }
 
-func TestOutboxAsksForTheStateAtStartAndAfterReconnects(t *testing.T) {
+func TestAsksForTheStateAtStartAndAfterReconnects(t *testing.T) {
 	calls := 0
-	inBubble(t, OutboxOptions{Reannounce: func() { calls++ }}, func(t *testing.T, f *fakeBus, _ *Outbox) {
+	inBubble(t, Options{Reannounce: func() { calls++ }}, func(t *testing.T, f *fakeBus, _ *Outbox) {
 		if calls != 1 {
 			t.Errorf("asked %d times at start", calls)
 		}
@@ -239,10 +241,10 @@ func TestOutboxAsksForTheStateAtStartAndAfterReconnects(t *testing.T) {
 	})
 }
 
-func TestOutboxSaysThatItIsStuck(t *testing.T) {
-	var told []string
-	o := OutboxOptions{Stuck: func(pending int, oldest time.Duration) {
-		told = append(told, fmt.Sprintf("%d for %s", pending, oldest.Truncate(10*time.Second)))
+func TestSaysThatEventsAreLate(t *testing.T) {
+	var reported []string
+	o := Options{OnLate: func(pending int, oldest time.Duration) {
+		reported = append(reported, fmt.Sprintf("%d for %s", pending, oldest.Truncate(10*time.Second)))
 	}}
 	inBubble(t, o, func(t *testing.T, f *fakeBus, out *Outbox) {
 		outage := func(id string, lasts time.Duration) {
@@ -256,17 +258,17 @@ func TestOutboxSaysThatItIsStuck(t *testing.T) {
 		outage("short", 30*time.Second)
 		outage("long", time.Hour)
 		outage("next", 2*time.Minute)
-		if want := []string{"2 for 1m0s", "2 for 1m0s"}; !slices.Equal(told, want) {
-			t.Errorf("told %q, want %q: once for each outage of over a minute", told, want)
+		if want := []string{"2 for 1m0s", "2 for 1m0s"}; !slices.Equal(reported, want) {
+			t.Errorf("reported %q, want %q: once for each outage of over a minute", reported, want)
 		}
 	})
 }
 
-func TestOutboxWithoutBus(t *testing.T) {
+func TestWithoutBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var none *Outbox
 		none.Announce("one", testEvent("a"))
-		out := NewOutbox(nil, OutboxOptions{Reannounce: func() { t.Error("asked for the state") }})
+		out := New(nil, Options{Reannounce: func() { t.Error("asked for the state") }})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- out.Start(ctx) }()
@@ -282,9 +284,9 @@ func TestOutboxWithoutBus(t *testing.T) {
 	})
 }
 
-func TestOutboxMetrics(t *testing.T) {
+func TestMetrics(t *testing.T) {
 	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(NewOutbox(newFakeBus(), OutboxOptions{}).Collectors()...)
+	registry.MustRegister(New(newFakeBus(), Options{}).Collectors()...)
 	families, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -299,11 +301,11 @@ func TestOutboxMetrics(t *testing.T) {
 	}
 }
 
-func TestOutboxQueueStaysWithinBounds(t *testing.T) {
-	q := newOutboxQueue(2, 5)
+func TestQueueStaysWithinBounds(t *testing.T) {
+	q := newQueue(2, 5)
 	for i := range 100 {
 		for o := range 4 {
-			q.add(outboxItem{object: fmt.Sprint(o), env: event.Envelope{ID: fmt.Sprintf("%d-%d", o, i)}})
+			q.add(queueItem{object: fmt.Sprint(o), env: event.Envelope{ID: fmt.Sprintf("%d-%d", o, i)}})
 		}
 		if i%3 == 0 {
 			if item, ok := q.take(); ok {

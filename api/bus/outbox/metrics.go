@@ -1,4 +1,4 @@
-package bus
+package outbox
 
 import "github.com/prometheus/client_golang/prometheus"
 
@@ -9,14 +9,14 @@ const (
 	droppedRejected  = "rejected"  // too large, malformed, or refused by the broker
 )
 
-type outboxMetrics struct {
+type metrics struct {
 	pending, oldest prometheus.GaugeFunc
 	published       prometheus.Counter
 	dropped         *prometheus.CounterVec
 }
 
-func newOutboxMetrics(o *Outbox) *outboxMetrics {
-	m := &outboxMetrics{
+func newMetrics(o *Outbox) *metrics {
+	m := &metrics{
 		pending: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "sluice_outbox_pending",
 			Help: "Events that wait to be published.",
@@ -40,6 +40,6 @@ func newOutboxMetrics(o *Outbox) *outboxMetrics {
 	return m
 }
 
-func (m *outboxMetrics) collectors() []prometheus.Collector {
+func (m *metrics) collectors() []prometheus.Collector {
 	return []prometheus.Collector{m.pending, m.oldest, m.published, m.dropped}
 }

@@ -1,4 +1,7 @@
-package bus
+// Package jetstream is the bus over NATS JetStream, and the only package outside of tests that imports nats.go. Read it in this
+// order: [Connect] in connect.go, publish.go with the streams it makes, consume.go, settle.go for what becomes of a verdict
+// while the server comes and goes, store.go.
+package jetstream
 
 import (
 	"context"
@@ -13,6 +16,8 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/sluice-gitops/sluice/api/bus"
 )
 
 // Options say which broker to connect to, and as whom.
@@ -29,6 +34,10 @@ type Options struct {
 	Log logr.Logger
 }
 
+// ackWait is after how long a delivery comes again whose handler neither answers nor is known to be alive. That includes
+// what the server was sending when it stopped: it counts as delivered, and nobody but the clock knows that it was not.
+const ackWait = 10 * time.Second
+
 const (
 	dialTimeout    = 2 * time.Second
 	requestTimeout = 2 * time.Second
@@ -41,22 +50,22 @@ const (
 // seconds, Connected is false and connecting goes on behind the scenes, for ever. An error says that the options can
 // never work. Ending ctx later does not close the bus, so that what was handled last can still be acknowledged: use
 // Close.
-func Connect(ctx context.Context, o Options) (Bus, error) {
+func Connect(ctx context.Context, o Options) (bus.Bus, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	if o.URL == "" {
 		return nil, errors.New("connect to NATS: the URL is empty")
 	}
-	if !legalName(o.Name, "_-") {
-		return nil, fmt.Errorf("connect to NATS: client name %q is not made of letters, digits, '-' and '_'", o.Name)
+	if err := bus.CheckClient(o.Name); err != nil {
+		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
 	j := &jetStream{
 		log:        o.Log,
 		ackWait:    ackWait,
 		reconnects: make(chan struct{}, 1),
 		ensured:    map[string]*ensuredStream{},
-		again:      make(chan struct{}),
+		restored:   make(chan struct{}),
 	}
 	options, err := j.connectOptions(o)
 	if err != nil {
@@ -133,9 +142,9 @@ type jetStream struct {
 	ackWait    time.Duration // after which a delivery that nothing is heard of comes again
 	reconnects chan struct{}
 
-	mu      sync.Mutex
-	ensured map[string]*ensuredStream
-	again   chan struct{} // closed and replaced when the connection came back
+	mu       sync.Mutex
+	ensured  map[string]*ensuredStream
+	restored chan struct{} // closed and replaced when the connection came back
 }
 
 func (j *jetStream) Connected() bool { return j.conn.IsConnected() }
@@ -148,14 +157,14 @@ func (j *jetStream) reconnected() {
 	j.log.Info("connected to NATS again")
 	j.mu.Lock()
 	clear(j.ensured) // the server may have lost what it had
-	close(j.again)
-	j.again = make(chan struct{})
+	close(j.restored)
+	j.restored = make(chan struct{})
 	j.mu.Unlock()
-	j.cameBack()
+	j.signalReconnect()
 }
 
-// cameBack tells who publishes that the server may have lost what it had.
-func (j *jetStream) cameBack() {
+// signalReconnect tells who publishes that the server may have lost what it had.
+func (j *jetStream) signalReconnect() {
 	select {
 	case j.reconnects <- struct{}{}:
 	default: // it is told already

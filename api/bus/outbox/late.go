@@ -1,4 +1,4 @@
-package bus
+package outbox
 
 import (
 	"time"
@@ -13,8 +13,8 @@ type Recorder interface {
 	Eventf(object runtime.Object, eventType, reason, message string, args ...any)
 }
 
-// Late returns what [OutboxOptions.Stuck] is in a controller: a Warning on its own Deployment in the namespace it runs in.
-func Late(recorder Recorder, namespace, controller string) func(pending int, oldest time.Duration) {
+// WarnLate returns what [Options.OnLate] is in a controller: a Warning on its own Deployment in the namespace it runs in.
+func WarnLate(recorder Recorder, namespace, controller string) func(pending int, oldest time.Duration) {
 	deployment := &metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: controller},

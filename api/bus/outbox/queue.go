@@ -1,4 +1,4 @@
-package bus
+package outbox
 
 import (
 	"time"
@@ -6,8 +6,8 @@ import (
 	"github.com/sluice-gitops/sluice/api/event"
 )
 
-// outboxItem is one event that waits.
-type outboxItem struct {
+// queueItem is one event that waits.
+type queueItem struct {
 	object string
 	env    event.Envelope
 	queued time.Time
@@ -22,30 +22,30 @@ const (
 	refusedFull                     // it was not taken
 )
 
-// outboxQueue holds what waits, by object, and hands it out one per object at a time. It is not safe for concurrent use.
-type outboxQueue struct {
+// queue has what waits, by object, and hands it out one per object at a time. It is not safe for concurrent use.
+type queue struct {
 	perObject, total int
 	size             int
 	objects          map[string]*objectQueue
-	ready            []string // objects with something to publish that nobody holds, the longest waiting first
+	ready            []string // objects with something to publish that nobody publishes, the longest waiting first
 }
 
 type objectQueue struct {
-	items []outboxItem
-	held  bool // items[0] is being published
+	items    []queueItem
+	inFlight bool // items[0] is being published
 }
 
-func newOutboxQueue(perObject, total int) *outboxQueue {
-	return &outboxQueue{perObject: perObject, total: total, objects: map[string]*objectQueue{}}
+func newQueue(perObject, total int) *queue {
+	return &queue{perObject: perObject, total: total, objects: map[string]*objectQueue{}}
 }
 
-func (q *outboxQueue) add(item outboxItem) addResult {
+func (q *queue) add(item queueItem) addResult {
 	object, ok := q.objects[item.object]
 	if !ok {
 		if q.size >= q.total {
 			return refusedFull
 		}
-		q.objects[item.object] = &objectQueue{items: []outboxItem{item}}
+		q.objects[item.object] = &objectQueue{items: []queueItem{item}}
 		q.ready = append(q.ready, item.object)
 		q.size++
 		return added
@@ -56,7 +56,7 @@ func (q *outboxQueue) add(item outboxItem) addResult {
 		}
 	}
 	first := 0 // the oldest that may be given up
-	if object.held {
+	if object.inFlight {
 		first = 1
 	}
 	waiting := len(object.items) - first
@@ -72,22 +72,22 @@ func (q *outboxQueue) add(item outboxItem) addResult {
 	return addedCollapsed
 }
 
-// take hands out the next item and holds its object until release.
-func (q *outboxQueue) take() (outboxItem, bool) {
+// take hands out the next item and keeps its object from others until release.
+func (q *queue) take() (queueItem, bool) {
 	if len(q.ready) == 0 {
-		return outboxItem{}, false
+		return queueItem{}, false
 	}
 	name := q.ready[0]
 	q.ready = q.ready[1:]
 	object := q.objects[name]
-	object.held = true
+	object.inFlight = true
 	return object.items[0], true
 }
 
 // release ends what take began. What is not finished comes again, after the other objects that are ready.
-func (q *outboxQueue) release(name string, finished bool) {
+func (q *queue) release(name string, finished bool) {
 	object := q.objects[name]
-	object.held = false
+	object.inFlight = false
 	if finished {
 		object.items = object.items[1:]
 		q.size--
@@ -99,7 +99,7 @@ func (q *outboxQueue) release(name string, finished bool) {
 	q.ready = append(q.ready, name)
 }
 
-func (q *outboxQueue) oldest() (time.Time, bool) {
+func (q *queue) oldest() (time.Time, bool) {
 	var oldest time.Time
 	found := false
 	for _, object := range q.objects {
