@@ -33,16 +33,18 @@ type Readiness struct {
 	Kinds map[string]func() client.ObjectList
 }
 
-var (
-	objectsDesc = prometheus.NewDesc("sluice_objects", "Objects by the status of their Ready condition.", []string{"kind", "ready"}, nil)
-	readyDesc   = prometheus.NewDesc("sluice_object_ready", "Ready condition of an object: 1 True, 0 False, -1 Unknown. Not ready ones come first where there are more than fit.",
-		[]string{"kind", "namespace", "name"}, nil)
-	omittedDesc = prometheus.NewDesc("sluice_object_ready_omitted", "Objects without a sluice_object_ready of their own.", []string{"kind"}, nil)
-)
+// readinessDescs are what is measured: the numbers by status, a series per object, and what has none.
+func readinessDescs() (objects, ready, omitted *prometheus.Desc) {
+	return prometheus.NewDesc("sluice_objects", "Objects by the status of their Ready condition.", []string{"kind", "ready"}, nil),
+		prometheus.NewDesc("sluice_object_ready", "Ready condition of an object: 1 True, 0 False, -1 Unknown. Not ready ones come first where there are more than fit.",
+			[]string{"kind", "namespace", "name"}, nil),
+		prometheus.NewDesc("sluice_object_ready_omitted", "Objects without a sluice_object_ready of their own.", []string{"kind"}, nil)
+}
 
 // Describe implements [prometheus.Collector].
 func (r *Readiness) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{objectsDesc, readyDesc, omittedDesc} {
+	objects, ready, omitted := readinessDescs()
+	for _, d := range []*prometheus.Desc{objects, ready, omitted} {
 		out <- d
 	}
 }
@@ -52,29 +54,34 @@ func (r *Readiness) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
 	defer cancel()
 	for kind, list := range r.Kinds {
-		objects := list()
-		if err := r.Reader.List(ctx, objects, client.UnsafeDisableDeepCopy); err != nil {
-			out <- prometheus.NewInvalidMetric(objectsDesc, err)
-			continue
-		}
-		byStatus := readyBy(objects)
-		send := func(d *prometheus.Desc, value float64, labels ...string) {
-			out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{kind}, labels...)...)
-		}
-		room := MaxReadiness
-		for _, status := range []metav1.ConditionStatus{metav1.ConditionFalse, metav1.ConditionUnknown, metav1.ConditionTrue} {
-			all := byStatus[status]
-			send(objectsDesc, float64(len(all)), string(status))
-			for _, key := range all[:min(room, len(all))] {
-				send(readyDesc, readyValue[status], key.Namespace, key.Name)
-			}
-			room -= min(room, len(all))
-		}
-		send(omittedDesc, float64(max(0, apimeta.LenList(objects)-MaxReadiness)))
+		r.collect(ctx, kind, list(), out)
 	}
 }
 
-var readyValue = map[metav1.ConditionStatus]float64{metav1.ConditionTrue: 1, metav1.ConditionFalse: 0, metav1.ConditionUnknown: -1}
+func (r *Readiness) collect(ctx context.Context, kind string, list client.ObjectList, out chan<- prometheus.Metric) {
+	objects, ready, omitted := readinessDescs()
+	if err := r.Reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
+		out <- prometheus.NewInvalidMetric(objects, err)
+		return
+	}
+	send := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{kind}, labels...)...)
+	}
+	byStatus, room := readyBy(list), MaxReadiness
+	for _, of := range []struct {
+		status metav1.ConditionStatus
+		value  float64
+	}{{metav1.ConditionFalse, 0}, {metav1.ConditionUnknown, -1}, {metav1.ConditionTrue, 1}} {
+		keys := byStatus[of.status]
+		send(objects, float64(len(keys)), string(of.status))
+		shown := keys[:min(room, len(keys))]
+		for _, key := range shown {
+			send(ready, of.value, key.Namespace, key.Name)
+		}
+		room -= len(shown)
+	}
+	send(omitted, float64(max(0, apimeta.LenList(list)-MaxReadiness)))
+}
 
 // readyBy sorts the objects of a list by the status of their Ready condition.
 func readyBy(list client.ObjectList) map[metav1.ConditionStatus][]client.ObjectKey {
