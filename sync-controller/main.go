@@ -7,7 +7,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/controller"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
 )
 
 func main() { process.Main(config.Name, run) }
@@ -30,12 +30,12 @@ func run(ctx context.Context, args []string, getenv func(string) string) error {
 		return err
 	}
 	defer disconnect()
-	store, err := keep.Open(cfg.StoragePath)
+	kept, err := store.Open(cfg.StoragePath)
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // nothing is left to write
-	if err := controller.Setup(ctx, mgr, &cfg, store, messages); err != nil {
+	defer kept.Close() //nolint:errcheck // nothing is left to write
+	if err := controller.Setup(ctx, mgr, &cfg, kept, messages); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)

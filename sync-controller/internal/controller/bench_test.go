@@ -15,24 +15,29 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/record"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
-// BenchmarkRevisionMoved is the pass of an app of a hundred objects that a commit did not touch: one status patch. It has
-// no store and no hands, so a disk write, a decryption or a request about an object would end it.
+// BenchmarkRevisionMoved is the reconciliation of an app of a hundred objects that a commit did not touch: one status patch. It has
+// no store and no target, so a disk write, a decryption or a request about an object would end it.
 func BenchmarkRevisionMoved(b *testing.B) {
 	api := movedAPI()
 	r := &Reconciler{
-		Kind: kustomizations(), Client: api, AllowFlux: true, Jitter: spread(0), Now: time.Now,
-		Watcher: nothingWatched{}, Shared: NewShared(nothingWatched{}), Announcer: &announcements{}, Dependency: time.Minute,
+		Kind: subject.Kustomizations(), Client: api, AllowFlux: true, Jitter: spread(0), Now: time.Now,
+		Watcher: nothingWatched{}, Managed: drift.NewManaged(nothingWatched{}), Gates: &peers.Gates{}, Dependency: time.Minute,
+		Events: &events.Emitter{Kind: subject.Kustomizations(), Announcer: &announcements{}, Now: time.Now},
 	}
-	key := keep.Key{Kind: "Kustomization", Namespace: "apps", Name: "web"}
+	key := subject.Key{Kind: "Kustomization", Namespace: "apps", Name: "web"}
 	mem := r.memories.of(key)
-	mem.uid, mem.loaded, mem.verified = "uid", true, true
-	mem.record.Goal = plan.Goal{UID: "uid", Generation: 1, Revision: "revision 0", Tag: "tag"}
-	mem.record.Stage, mem.record.Outcome, mem.record.EndedAt = plan.Ended, plan.ReasonSucceeded, time.Now()
-	mem.sync = &v1alpha1.Sync{}
+	mem.uid, mem.loaded, mem.attempt.Verified = "uid", true, true
+	mem.attempt.Goal = plan.Goal{UID: "uid", Generation: 1, Revision: "revision 0", Tag: "tag"}
+	mem.attempt.Stage, mem.attempt.Outcome, mem.attempt.EndedAt = plan.Ended, plan.ReasonSucceeded, time.Now()
+	mem.record = record.Written(&v1alpha1.Sync{})
 	req := ctrl.Request{NamespacedName: types.NamespacedName{Namespace: "apps", Name: "web"}}
 	pass := func() {
 		api.render.Source.Revision = "revision " + strconv.Itoa(api.patches+1)

@@ -16,25 +16,26 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/fetch"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/impersonate"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/prune"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/target"
 )
 
 // Settings are what Build needs beside a manager.
 type Settings struct {
-	// Store keeps contents and progress, Identities open contents, PrintKey keys fingerprints.
-	Store      *keep.Store
-	Identities []age.Identity
-	PrintKey   []byte
-	Announcer  Announcer
-	Access     access.Checker
-	AllowFlux  bool
+	// Store keeps contents and progress, Identities open contents, FingerprintKey keys fingerprints.
+	Store          *store.Store
+	Identities     []age.Identity
+	FingerprintKey []byte
+	Announcer      events.Announcer
+	Access         access.Checker
+	AllowFlux      bool
 	// Dependency is how soon dependencies are looked at again without any event.
 	Dependency time.Duration
 	// Concurrent subjects of one kind.
@@ -45,11 +46,11 @@ type Settings struct {
 	Selector labels.Selector
 	// Jitter spreads intervals.
 	Jitter func(time.Duration) time.Duration
-	// Metrics records how long passes take; nil for not.
+	// Metrics records how long reconciliations take; nil for not.
 	Metrics *metrics.Recorder
 	Now     func() time.Time
-	// Wrap stands between the reconcilers and their hands; nil for nothing.
-	Wrap func(HandsFor) HandsFor
+	// Wrap stands between the reconcilers and their targets; nil for nothing.
+	Wrap func(target.For) target.For
 }
 
 // Build makes the reconcilers of all kinds with everything they share, and registers them with the manager. The function it
@@ -65,19 +66,19 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	if _, err := mgr.GetCache().GetInformer(ctx, &v1alpha1.Sync{}); err != nil {
 		return nil, fmt.Errorf("watch Sync records: %w", err)
 	}
-	shared := NewShared(watcher)
+	managed, gates := drift.NewManaged(watcher), &peers.Gates{}
 	clients := &impersonate.Clients{Config: mgr.GetConfig(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()}
 	measure := fluxcontroller.NewMetrics(mgr, s.Metrics, finalizer)
-	all := make([]*Reconciler, 0, len(kinds()))
-	for _, k := range kinds() {
-		all = append(all, newReconciler(mgr, k, s, shared, watcher, clients, measure))
+	all := make([]*Reconciler, 0, len(subject.Kinds()))
+	for _, k := range subject.Kinds() {
+		all = append(all, newReconciler(mgr, k, s, managed, gates, watcher, clients, measure))
 	}
-	carrier := newPump(watcher.Signals(), all...)
-	if err := mgr.Add(carrier); err != nil {
+	dispatch := newDispatcher(watcher.Signals(), all...)
+	if err := mgr.Add(dispatch); err != nil {
 		return nil, err
 	}
 	for _, r := range all {
-		if err := r.Setup(ctx, mgr, setupOptions(s, carrier.wakesOf(r))); err != nil {
+		if err := r.Setup(ctx, mgr, setupOptions(s, dispatch.triggersOf(r))); err != nil {
 			return nil, err
 		}
 	}
@@ -88,17 +89,19 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	}, nil
 }
 
-func newReconciler(mgr manager.Manager, k kind, s Settings, shared *Shared, w Watcher, clients *impersonate.Clients, measure fluxcontroller.Metrics) *Reconciler {
-	hands := handsFor(clients)
+func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *drift.Managed, gates *peers.Gates, w Watcher, clients *impersonate.Clients, measure fluxcontroller.Metrics) *Reconciler {
+	reach := target.Local(clients)
 	if s.Wrap != nil {
-		hands = s.Wrap(hands)
+		reach = s.Wrap(reach)
 	}
 	return &Reconciler{
-		Kind: k, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Hands: hands, Watcher: w, Store: s.Store,
-		Fetcher: fetch.New(), Identities: s.Identities, PrintKey: s.PrintKey, Access: s.Access, AllowFlux: s.AllowFlux,
-		Selector:   s.Selector,
-		Dependency: s.Dependency, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, //nolint:staticcheck // core/v1 Events are what flux events reads
-		Jitter: s.Jitter, Now: s.Now, Shared: shared, Mapper: mgr.GetRESTMapper(),
+		Kind: k, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Target: reach, Watcher: w, Store: s.Store,
+		Fetcher: fetch.New(), Identities: s.Identities, FingerprintKey: s.FingerprintKey, Access: s.Access, AllowFlux: s.AllowFlux,
+		Selector: s.Selector, Dependency: s.Dependency, Jitter: s.Jitter, Now: s.Now, Mapper: mgr.GetRESTMapper(),
+		Managed: managed, Gates: gates,
+		Events: &events.Emitter{
+			Kind: k, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, Now: s.Now, //nolint:staticcheck // core/v1 Events are what flux events reads
+		},
 		Measure: func(ctx context.Context, o client.Object, started time.Time) {
 			if getter, ok := o.(conditions.Getter); ok {
 				measure.RecordDuration(ctx, getter, started)
@@ -107,9 +110,9 @@ func newReconciler(mgr manager.Manager, k kind, s Settings, shared *Shared, w Wa
 	}
 }
 
-func setupOptions(s Settings, wakes <-chan wakeEvent) Options {
+func setupOptions(s Settings, triggers <-chan triggerEvent) Options {
 	return Options{
-		Concurrent: s.Concurrent, Wakes: wakes,
+		Concurrent: s.Concurrent, Triggers: triggers,
 		RateLimiter: fluxcontroller.GetRateLimiter(fluxcontroller.RateLimiterOptions{MinRetryDelay: s.MinRetry, MaxRetryDelay: s.MaxRetry}),
 	}
 }
@@ -120,27 +123,11 @@ func newWatcher(mgr manager.Manager, s Settings) (*drift.Watcher, error) {
 		return nil, fmt.Errorf("make metadata client: %w", err)
 	}
 	managers := make(map[string]string)
-	for _, k := range kinds() {
-		managers[k.group] = k.manager
+	for _, k := range subject.Kinds() {
+		managers[k.Group] = k.Manager
 	}
 	return drift.NewWatcher(drift.Options{
-		Client: reader, Mapper: mgr.GetRESTMapper(), Managers: managers, Key: s.PrintKey,
+		Client: reader, Mapper: mgr.GetRESTMapper(), Managers: managers, Key: s.FingerprintKey,
 		StatusMatters: health.Relevant, Log: mgr.GetLogger().WithName("drift"),
 	}), nil
-}
-
-// handsFor makes the real hands.
-func handsFor(clients *impersonate.Clients) HandsFor {
-	return func(owner inventory.Owner, manager, user string) (Hands, error) {
-		c, err := clients.For(user)
-		if err != nil {
-			return Hands{}, err
-		}
-		return Hands{
-			Applier: &apply.Applier{Client: c, FieldManager: manager, Owner: owner},
-			Pruner:  &prune.Pruner{Client: c, Owner: owner},
-			Client:  c,
-			Secrets: c.Secrets,
-		}, nil
-	}
 }

@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 )
 
 func TestDriftIsCorrected(t *testing.T) {
@@ -48,7 +49,7 @@ func TestFightSlowsDown(t *testing.T) {
 	ks := s.kustomization("app")
 	s.render(ks, first, s.configMap("one", "1"))
 	s.ready(ks, "True", "ReconciliationSucceeded", first)
-	for range fightFree + 2 {
+	for range drift.FreeCorrections + 2 {
 		s.eventually("the value is ours", func() string { return s.value("one", "1") })
 		s.tamper("one", "foreign")
 	}
@@ -68,7 +69,7 @@ func TestFightWhileRefused(t *testing.T) {
 	unstructured.RemoveNestedField(bad.Object, "spec", "selector")
 	s.render(ks, second, s.configMap("one", "1"), bad)
 	s.ready(ks, "False", "ReconciliationFailed", "")
-	for range fightFree + 2 {
+	for range drift.FreeCorrections + 2 {
 		s.tamper("one", "foreign")
 		s.eventually("the value is ours", func() string { return s.value("one", "1") })
 	}

@@ -12,11 +12,12 @@ import (
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/target"
 )
 
 // slow applies when it is told to.
 type slow struct {
-	Applier
+	target.Applier
 	reached chan<- struct{}
 	goOn    <-chan struct{}
 }
@@ -38,11 +39,11 @@ func (s slow) Apply(ctx context.Context, set apply.Set, o apply.Options) (apply.
 // slowly makes every apply wait: it says when it is reached, and goes on when it is told to.
 func (s *stack) slowly() (reached <-chan struct{}, goOn chan<- struct{}) {
 	at, on := make(chan struct{}), make(chan struct{})
-	s.wrap = func(next HandsFor) HandsFor {
-		return func(owner inventory.Owner, manager, user string) (Hands, error) {
-			hands, err := next(owner, manager, user)
-			hands.Applier = slow{Applier: hands.Applier, reached: at, goOn: on}
-			return hands, err
+	s.wrap = func(next target.For) target.For {
+		return func(owner inventory.Owner, manager, user string) (target.Target, error) {
+			t, err := next(owner, manager, user)
+			t.Applier = slow{Applier: t.Applier, reached: at, goOn: on}
+			return t, err
 		}
 	}
 	return at, on

@@ -11,107 +11,124 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
+	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
-// finalize deletes what the deletion policy says and lets the subject go. It says whether the pass is over: it is as long
-// as objects that are waited for are still there.
-func (p *pass) finalize(ctx context.Context, a plan.Action) (done bool, err error) {
+// deletingStage marks, in memory, that deletions were requested.
+const deletingStage plan.Stage = "Deleting"
+
+// maxNamed is how many objects a message names.
+const maxNamed = 50
+
+// finalize deletes what the deletion policy says and lets the subject go. It says whether the reconciliation is over: it is
+// as long as objects that are waited for are still there.
+func (r *reconciliation) finalize(ctx context.Context, a plan.Action) (done bool, err error) {
 	if a.Delete {
-		gone, err := p.deleteAll(ctx, a.Await)
+		gone, err := r.deleteAll(ctx, a.Await)
 		if err != nil || !gone {
 			return true, err
 		}
-		if err := p.uninstall(ctx); err != nil {
+		if err := r.release.Uninstall(ctx); err != nil {
 			return true, err
 		}
 	}
-	if err := p.releaseChart(ctx); err != nil {
+	if err := r.release.DeleteChart(ctx); err != nil {
 		return true, err
 	}
-	base := p.stored.copied().object()
-	controllerutil.RemoveFinalizer(p.subject.object(), finalizer)
+	base := r.stored.Copy().Object()
+	controllerutil.RemoveFinalizer(r.subject.Object(), finalizer)
 	patch := client.MergeFromWithOptions(base, client.MergeFromWithOptimisticLock{}) // the list of finalizers is replaced whole
-	err = p.Client.Patch(ctx, p.subject.object(), patch, client.FieldOwner(Name))
+	err = r.Client.Patch(ctx, r.subject.Object(), patch, client.FieldOwner(Name))
 	if client.IgnoreNotFound(err) != nil {
 		return true, fmt.Errorf("remove finalizer: %w", err)
 	}
-	return true, p.forget(p.key)
+	return true, r.forget(r.key)
 }
 
 // deleteAll deletes the whole inventory; with await it says whether everything is gone.
-func (p *pass) deleteAll(ctx context.Context, await bool) (gone bool, err error) {
-	missing, err := p.accountMissing(ctx)
+func (r *reconciliation) deleteAll(ctx context.Context, await bool) (gone bool, err error) {
+	missing, err := r.accountMissing(ctx)
 	if err != nil {
 		return false, err
 	}
 	if missing {
-		ctrl.LoggerFrom(ctx).Info("nothing is deleted: the service account to do it as is gone", "serviceAccount", p.subject.serviceAccount())
+		ctrl.LoggerFrom(ctx).Info("nothing is deleted: the service account to do it as is gone", "serviceAccount", r.subject.ServiceAccount())
 		return true, nil
 	}
-	hands, err := p.hands()
+	t, err := r.target()
 	if err != nil {
 		return false, err
 	}
-	if err := p.adoptRecorded(ctx); err != nil {
+	if err := r.release.Adopt(ctx); err != nil {
 		return false, err
 	}
-	entries := p.statusInventory().Entries()
+	m := r.memory
+	entries := subject.InventoryOf(r.subject).Entries()
 	inventory.SortForApply(entries)
-	if p.mem.record.Stage != plan.Stage(deletingStage) {
-		claimed, err := p.claimed(ctx, entries)
-		if err != nil {
+	if m.attempt.Stage != deletingStage {
+		if err := r.requestDeletion(ctx, entries); err != nil {
 			return false, err
 		}
-		remove, _ := plan.Split(entries, func(id inventory.ID) bool { return claimed[id] })
-		if err := p.beginUninstall(ctx); err != nil {
-			return false, err
-		}
-		result, err := hands.Pruner.Prune(ctx, p.releasable(remove))
-		if err != nil {
-			p.tell(corev1.EventTypeWarning, plan.ReasonPruneFailed, err.Error())
-			return false, fmt.Errorf("delete what was applied: %w", err)
-		}
-		if lines := result.Changes.Changed().Lines(maxEntries); len(lines) > 0 {
-			p.tell(corev1.EventTypeNormal, plan.ReasonSucceeded, joinLines(lines))
-		}
-		p.mem.record.Stage = plan.Stage(deletingStage)
+		m.attempt.Stage = deletingStage
 	}
-	if !await && !p.mem.awaited {
+	if !await && !m.awaited {
 		return true, nil
 	}
-	rest, err := hands.Pruner.Terminating(ctx, p.releasable(entries))
-	if p.mem.awaited = await; await || len(rest) == 0 {
+	rest, err := t.Pruner.Terminating(ctx, r.release.Deletable(entries))
+	if m.awaited = await; await || len(rest) == 0 {
 		return len(rest) == 0, err
 	}
-	p.tell(corev1.EventTypeWarning, plan.ReasonPruneFailed, "not waited for any longer, and still there: "+describeAll(rest))
+	r.Events.Emit(r.subject, r.now, events.Warning, plan.ReasonPruneFailed, "not waited for any longer, and still there: "+describeAll(rest))
 	return true, nil
 }
 
-// describeAll names objects, at most maxEntries of them.
-func describeAll(entries []inventory.Entry) string {
-	names := make([]string, 0, len(entries))
-	for _, e := range entries {
-		names = append(names, inventory.Describe(e.ID))
+// requestDeletion deletes what nobody else has taken over, and tells of it.
+func (r *reconciliation) requestDeletion(ctx context.Context, entries []inventory.Entry) error {
+	remove, err := r.unclaimed(ctx, entries)
+	if err != nil {
+		return err
 	}
-	return strings.Join(limit(names, maxEntries), ", ")
+	if err := r.release.BeginUninstall(ctx); err != nil {
+		return err
+	}
+	t, err := r.target()
+	if err != nil {
+		return err
+	}
+	result, err := t.Pruner.Prune(ctx, r.release.Deletable(remove))
+	if err != nil {
+		r.Events.Emit(r.subject, r.now, events.Warning, plan.ReasonPruneFailed, err.Error())
+		return fmt.Errorf("delete what was applied: %w", err)
+	}
+	if lines := result.Changes.Changed().Lines(maxNamed); len(lines) > 0 {
+		r.Events.Emit(r.subject, r.now, events.Normal, plan.ReasonSucceeded, lines...)
+	}
+	return nil
 }
 
-// deletingStage marks, in memory, that deletions were requested.
-const deletingStage = "Deleting"
+// describeAll names objects, at most maxNamed of them.
+func describeAll(entries []inventory.Entry) string {
+	var names []string
+	for _, e := range entries[:min(len(entries), maxNamed)] {
+		names = append(names, inventory.Describe(e.ID))
+	}
+	return strings.Join(names, ", ")
+}
 
 // accountMissing says whether the service account that objects are deleted as is gone: then nobody can, and the subject
 // must not hang for ever.
-func (p *pass) accountMissing(ctx context.Context) (bool, error) {
-	name := p.subject.serviceAccount()
+func (r *reconciliation) accountMissing(ctx context.Context) (bool, error) {
+	name := r.subject.ServiceAccount()
 	if name == "" {
-		name = p.Access.DefaultServiceAccount
+		name = r.Access.DefaultServiceAccount
 	}
 	if name == "" {
 		return false, nil
 	}
-	err := p.Live.Get(ctx, client.ObjectKey{Namespace: p.key.Namespace, Name: name}, &corev1.ServiceAccount{})
+	err := r.Live.Get(ctx, client.ObjectKey{Namespace: r.key.Namespace, Name: name}, &corev1.ServiceAccount{})
 	if apierrors.IsNotFound(err) {
 		return true, nil
 	}

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"context"
 	"testing"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
@@ -9,9 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
 // TestWhatCannotBeHealedKeepsNothingElse: of objects that drifted at once, one that cannot be corrected does not keep the
@@ -46,18 +42,6 @@ func TestWhatCannotBeHealedKeepsNothingElse(t *testing.T) {
 	s.render(ks, second, s.configMap("one", "1"), inside, bad) // so that only what is held can heal
 	s.start()
 	s.eventually("the other is corrected", func() string { return s.value("one", "1") })
-}
-
-func TestRefusedSignals(t *testing.T) {
-	id := func(name string) inventory.ID { return inventory.ID{Namespace: "ns", Name: name} }
-	signals := map[inventory.ID]drift.Signal{id("a"): {Manager: "x"}, id("b"): {Manager: "y"}}
-	named := &apply.Error{Failures: []apply.Failure{{ID: id("b")}, {ID: id("c")}}}
-	if got := refused(signals, named); len(got) != 1 || got[id("b")].Manager != "y" {
-		t.Errorf("got %v, want the one that was refused", got)
-	}
-	if got := refused(signals, context.Canceled); len(got) != 2 {
-		t.Errorf("got %v, want all: nobody knows which", got)
-	}
 }
 
 // TestObjectsThatAreNotCorrected: an object of a release may ask not to be.

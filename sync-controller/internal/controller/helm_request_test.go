@@ -11,8 +11,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
 )
 
 // annotate sets annotations of a HelmRelease as the flux CLI does.
@@ -167,30 +165,6 @@ func (s *stack) failedRelease() *helmv2.HelmRelease {
 	s.hang("web")
 	s.released(hr, "False", "InstallFailed", "Deployment/"+s.namespace+"/web")
 	return hr
-}
-
-// TestRenderingArrivesLate: a rendering that arrives after the decision to ask for it is decided about again, or it would
-// be applied without being released.
-func TestRenderingArrivesLate(t *testing.T) {
-	next := v1alpha1.ReleaseParameters{Revision: 2}
-	for name, tc := range map[string]struct {
-		reason string
-		render *v1alpha1.ReleaseParameters
-		known  bool
-	}{
-		"not yet": {"it was asked for and is waited for", &v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}, true},
-		"arrived": {"it fits now, and was not compared", &next, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := &pass{mem: &memory{}, render: &v1alpha1.Render{Release: tc.render}}
-			p.mem.release = releaseMemory{known: true, decision: release.Decision{Step: release.StepRender, Next: next}}
-			var state plan.State
-			p.observeRelease(&state)
-			if state.Release.Known != tc.known || !state.Release.Due {
-				t.Errorf("%s: %+v", tc.reason, state.Release)
-			}
-		})
-	}
 }
 
 // TestReleaseRecordRefused: an end of a release that storage does not take at once is recorded later.

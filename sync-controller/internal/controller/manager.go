@@ -13,11 +13,11 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/identity"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
 )
 
 // Setup registers everything that runs in the manager. messages is nil when notifications are off.
-func Setup(ctx context.Context, mgr manager.Manager, cfg *config.Config, store *keep.Store, messages bus.Bus) error {
+func Setup(ctx context.Context, mgr manager.Manager, cfg *config.Config, kept *store.Store, messages bus.Bus) error {
 	keys, err := identity.Ensure(ctx, mgr.GetClient(), cfg.Namespace)
 	if err != nil {
 		return err
@@ -28,7 +28,7 @@ func Setup(ctx context.Context, mgr manager.Manager, cfg *config.Config, store *
 		return err
 	}
 	again, err = Build(ctx, mgr, Settings{
-		Store: store, Identities: keys.Identities, PrintKey: keys.Fingerprint, Announcer: outbox,
+		Store: kept, Identities: keys.Identities, FingerprintKey: keys.Fingerprint, Announcer: outbox,
 		Access:    access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs, DefaultServiceAccount: cfg.DefaultServiceAccount},
 		AllowFlux: cfg.AllowFlux, Dependency: cfg.RequeueDependency, Concurrent: cfg.Concurrent,
 		MinRetry: cfg.MinRetryDelay, MaxRetry: cfg.MaxRetryDelay, Selector: cfg.Selector,

@@ -1,168 +1,118 @@
 package controller
 
 import (
+	"context"
 	"errors"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/fluxcd/pkg/runtime/cel"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/attempt"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/coexist"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/dependency"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/fingerprint"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/record"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
-// progress is what a restart must not lose of a subject. It is kept on disk.
-type progress struct {
-	Goal     plan.Goal  `json:"goal"`
-	Stage    plan.Stage `json:"stage"`
-	Cause    plan.Cause `json:"cause,omitempty"`
-	Outcome  string     `json:"outcome,omitempty"`
-	Reported string     `json:"reported,omitempty"`
-	Message  string     `json:"message,omitempty"`
-
-	// Stalled says that the failure is not retried.
-	Stalled bool `json:"stalled,omitempty"`
-	// Release is the version that the attempt has recorded in Helm's storage, Action why; 0 when none.
-	Release int    `json:"release,omitempty"`
-	Action  string `json:"action,omitempty"`
-
-	Started   time.Time `json:"started"`
-	AppliedAt time.Time `json:"appliedAt"`
-	EndedAt   time.Time `json:"endedAt"`
-
-	// Change is what was changed since the last outcome that was told; nil when nothing was.
-	Change *v1alpha1.ChangeSet `json:"change,omitempty"`
-
-	// Held is the content that heals the cluster: the latest of which anything was written.
-	Held held `json:"held"`
-}
-
-// held names a kept content.
-type held struct {
-	Tag    string `json:"tag,omitempty"`
-	Digest string `json:"digest,omitempty"`
-}
-
-// imprint is what is remembered of an applied object, to know without a request that it is unchanged.
-type imprint struct {
-	// Content is the keyed hash of what was applied, Live the fingerprint of the object afterwards.
-	Content string `json:"content"`
-	Live    string `json:"live"`
-}
-
-// memory is everything that is remembered of one subject between passes. Only the pass of that subject uses it; the
-// mailbox alone is shared with the watches.
+// memory is everything that is remembered of one subject between reconciliations. Only the reconciliation of that subject
+// uses it; pending and recordDeleted alone are shared with the watches.
 type memory struct {
-	mailbox mailbox
+	// pending are the signals about its objects.
+	pending drift.Pending
+	// recordDeleted says that somebody deleted the subject's Sync record.
+	recordDeleted atomic.Bool
 
-	uid      types.UID
-	loaded   bool
-	verified bool
-	// missed is since when objects may have changed unseen without having been compared; zero when they have not.
-	missed time.Time
-	record progress
-	prints map[string]imprint
+	uid    types.UID
+	loaded bool
+	// attempt and fingerprints are kept on disk.
+	attempt      attempt.Attempt
+	fingerprints fingerprint.Set
+	writes       subject.Writes
+	record       record.Record
+	reported     events.Reported
+	release      release.Memory
+	health       health.Tracker
+	contentions  drift.Contentions
+	flux         coexist.Found
 
-	// validated is the generation whose expressions were compiled, invalid what was wrong. The expressions are kept as long:
-	// those of dependencies by their text, and those of health.
-	validated int64
-	invalid   string
-	readiness map[string]*cel.Expression
-	exprs     *health.Expressions
-	// resumed is when the objects of an interrupted attempt were applied; zero otherwise.
-	resumed time.Time
-	// waiting is since when there is no Render that matches.
-	waiting time.Time
-	// planned are the ids of the running attempt's content, survivors those that could not be pruned. Nil before its apply.
-	planned   inventory.Inventory
-	survivors []inventory.Entry
+	// validated is the generation whose expressions were compiled, invalid what was wrong with them.
+	validated   int64
+	invalid     string
+	expressions dependency.Expressions
+	// unwatchedSince is since when objects may have changed unseen without having been compared; zero when they have not.
+	unwatchedSince time.Time
+	// unrenderedSince is since when there is no Render that matches.
+	unrenderedSince time.Time
 	// gate is the source whose Renders a prune waits for; empty when none does.
 	gate string
-	// refs are the objects whose health decides, unhealthy those not seen healthy in this attempt.
-	refs      []health.Ref
-	unhealthy map[inventory.ID]bool
-	report    health.Report
-	// fluxTag is the content in which Flux's own controllers were found, fluxNames their names.
-	fluxTag   string
-	fluxNames []string
-	fights    map[inventory.ID]*fight
 	// awaited says that a deletion waits for what it deletes.
 	awaited bool
-	// troubled says that a failure was told, and not its end.
-	troubled bool
-
-	writes writes
-	// sync is the record as it was written last, next as it is to be.
-	sync, next *v1alpha1.Sync
-	announced  string
-	release    releaseMemory
 }
 
-// load reads what is kept of the subject. What is kept of another one of the same name does not count.
-func (m *memory) load(store *keep.Store, key keep.Key, uid types.UID) error {
+// load reads what is kept of the subject: on disk, and in its Sync record.
+func (r *reconciliation) load(ctx context.Context, now time.Time) error {
+	m, uid := r.memory, r.subject.Object().GetUID()
 	m.uid = uid
-	if err := store.State(key, &m.record); err != nil && !errors.Is(err, keep.ErrAbsent) {
+	if err := m.restore(r.Store, r.key); err != nil {
 		return err
 	}
-	m.prints = make(map[string]imprint)
-	if m.record.Goal.UID != uid {
-		m.record = progress{}
+	var err error
+	if m.record, err = record.Load(ctx, r.Client, r.key, uid); err != nil {
+		return err
+	}
+	m.attempt.DropReported(m.record.LastChange())
+	r.Managed.Set(r.owner(), subject.InventoryOf(r.subject))
+	m.loaded, m.unwatchedSince = true, now
+	return nil
+}
+
+// restore reads what is kept on disk. What is kept of another subject of the same name does not count.
+func (m *memory) restore(kept *store.Store, key subject.Key) error {
+	var saved attempt.Progress
+	if err := kept.State(key, &saved); err != nil && !errors.Is(err, store.ErrAbsent) {
+		return err
+	}
+	m.fingerprints = make(fingerprint.Set)
+	if !m.attempt.Restore(saved, m.uid) {
 		return nil
 	}
-	m.resume()
-	if err := store.Fingerprints(key, &m.prints); err != nil && !errors.Is(err, keep.ErrAbsent) {
+	if err := kept.Fingerprints(key, &m.fingerprints); err != nil && !errors.Is(err, store.ErrAbsent) {
 		return err
 	}
 	return nil
 }
 
-// resume goes back to the start of an interrupted attempt: which objects it is about is only known after its apply, which
-// costs nothing where everything is as it was. The deadline of its health stays.
-func (m *memory) resume() {
-	if m.record.Stage == plan.Applied || m.record.Stage == plan.Pruned {
-		m.resumed = m.record.AppliedAt
-		m.record.Stage = plan.Started
-	}
-}
-
-// attempt is the record as decisions see it at a given time.
-func (m *memory) attempt(now time.Time) plan.Attempt {
-	r := m.record
-	return plan.Attempt{
-		Goal: r.Goal, Stage: r.Stage, Cause: r.Cause, Outcome: r.Outcome, Reported: r.Reported, Message: r.Message,
-		Verified: m.verified, Stalled: r.Stalled,
-		Age: now.Sub(r.Started), SinceApplied: now.Sub(r.AppliedAt), SinceEnded: now.Sub(r.EndedAt),
-	}
-}
-
 // memories holds the memory of every subject of one kind. It is safe for concurrent use.
 type memories struct {
 	mu  sync.Mutex
-	all map[keep.Key]*memory
+	all map[subject.Key]*memory
 }
 
 // of returns the subject's memory, and makes it if needed.
-func (m *memories) of(key keep.Key) *memory {
+func (m *memories) of(key subject.Key) *memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.all == nil {
-		m.all = make(map[keep.Key]*memory)
+		m.all = make(map[subject.Key]*memory)
 	}
 	found, ok := m.all[key]
 	if !ok {
-		found = &memory{fights: make(map[inventory.ID]*fight)}
+		found = &memory{contentions: make(drift.Contentions)}
 		m.all[key] = found
 	}
 	return found
 }
 
 // find returns the subject's memory if there is one.
-func (m *memories) find(key keep.Key) (found *memory, ok bool) {
+func (m *memories) find(key subject.Key) (found *memory, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	found, ok = m.all[key]
@@ -170,32 +120,8 @@ func (m *memories) find(key keep.Key) (found *memory, ok bool) {
 }
 
 // forget drops the subject's memory.
-func (m *memories) forget(key keep.Key) {
+func (m *memories) forget(key subject.Key) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.all, key)
-}
-
-// writes remembers a subject as our latest patch left it: until a cache shows that version, or a newer one, it stands in
-// for what the cache shows.
-type writes struct {
-	latest subject
-}
-
-// wrote notes what a patch returned.
-func (w *writes) wrote(latest subject) { w.latest = latest.copied() }
-
-// current returns the newer of what a cache shows and what was written. The versions of one kind of objects are numbers
-// that grow (Kubernetes promises that since 1.35); where they are not, the cache is believed.
-func (w *writes) current(cached subject) subject {
-	if w.latest == nil {
-		return cached
-	}
-	shown, err := strconv.ParseUint(cached.object().GetResourceVersion(), 10, 64)
-	written, writtenErr := strconv.ParseUint(w.latest.object().GetResourceVersion(), 10, 64)
-	if err != nil || writtenErr != nil || shown >= written {
-		w.latest = nil
-		return cached
-	}
-	return w.latest.copied()
 }

@@ -20,13 +20,16 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/target"
 )
 
 // dying applies some objects, and then hangs until its process ends: what a kill leaves.
 type dying struct {
-	Applier
+	target.Applier
 	after   int
 	reached chan<- struct{}
 }
@@ -51,11 +54,11 @@ func TestKilledDuringApply(t *testing.T) {
 			t.Parallel()
 			s := newStack(t)
 			reached := make(chan struct{}, 1)
-			s.wrap = func(next HandsFor) HandsFor {
-				return func(owner inventory.Owner, manager, user string) (Hands, error) {
-					hands, err := next(owner, manager, user)
-					hands.Applier = dying{Applier: hands.Applier, after: after, reached: reached}
-					return hands, err
+			s.wrap = func(next target.For) target.For {
+				return func(owner inventory.Owner, manager, user string) (target.Target, error) {
+					t, err := next(owner, manager, user)
+					t.Applier = dying{Applier: t.Applier, after: after, reached: reached}
+					return t, err
 				}
 			}
 			s.start()
@@ -178,7 +181,7 @@ func TestRestartLeavesReleases(t *testing.T) {
 	s.eventually("its end is kept", func() string { return s.keptEnd("helmrelease", "app") })
 	s.stop()
 	r := s.alone()
-	r.Kind = helmReleases()
+	r.Kind, r.Events.Kind = subject.HelmReleases(), subject.HelmReleases()
 	result, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: s.name("app")})
 	if err != nil || result.RequeueAfter < 30*time.Minute {
 		t.Errorf("after a restart: %+v, %v", result, err)
@@ -191,7 +194,7 @@ func (s *stack) keptEnd(kind, name string) string {
 	if err != nil {
 		return err.Error()
 	}
-	var kept progress
+	var kept attempt.Progress
 	if err := json.Unmarshal(data, &kept); err != nil {
 		return err.Error()
 	}

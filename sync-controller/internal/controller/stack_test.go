@@ -31,7 +31,8 @@ import (
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/target"
 )
 
 // patience is how long a test waits for something that has to happen.
@@ -62,7 +63,7 @@ type stack struct {
 	server    *httptest.Server
 	requests  *requests
 	announced *announcements
-	wrap      func(HandsFor) HandsFor
+	wrap      func(target.For) target.For
 	allowFlux bool
 	// killer ends the process at one of its writes; nil for none.
 	killer *killer
@@ -115,7 +116,7 @@ func (s *stack) serve(w http.ResponseWriter, r *http.Request) {
 // start runs the controller until the test ends or stop is called.
 func (s *stack) start() *stack {
 	s.t.Helper()
-	store, err := keep.Open(s.storage)
+	store, err := store.Open(s.storage)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -144,7 +145,7 @@ func (s *stack) start() *stack {
 		s.t.Fatal(err)
 	}
 	_, err = Build(ctx, mgr, Settings{
-		Store: store, Identities: []age.Identity{s.identity}, PrintKey: []byte(s.namespace), Announcer: s.announced,
+		Store: store, Identities: []age.Identity{s.identity}, FingerprintKey: []byte(s.namespace), Announcer: s.announced,
 		AllowFlux: s.allowFlux, Dependency: time.Hour, Concurrent: 4, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second,
 		Selector: selector, Jitter: spread(0), Now: s.now, Wrap: s.wrap,
 	})
@@ -304,7 +305,7 @@ func (s *stack) sealed(kind string, subject client.Object, revision string, tag 
 	if err := rendering.Seal(&sealed, []age.Recipient{s.identity.Recipient()}, subject.GetUID(), tag, content); err != nil {
 		s.t.Fatal(err)
 	}
-	digest := keep.Digest(sealed.Bytes())
+	digest := store.Digest(sealed.Bytes())
 	path := fmt.Sprintf("/%s/%s/%s.age", subject.GetNamespace(), subject.GetName(), digest)
 	s.mu.Lock()
 	s.files[path] = sealed.Bytes()

@@ -16,6 +16,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
 // written are the core/v1 Events about an object, as "Warning BuildFailed: message".
@@ -155,12 +157,10 @@ func TestDependencyWakesNobody(t *testing.T) {
 // TestToldWithinASecond: two things that are told within the same second are two, whatever they have in common.
 func TestToldWithinASecond(t *testing.T) {
 	announced := &announcements{}
-	p := &pass{
-		Reconciler: &Reconciler{Kind: kustomizations(), Recorder: &record.FakeRecorder{}, Announcer: announced, Now: time.Now},
-		subject:    wrapKustomization(&kustomizev1.Kustomization{}), now: time.Now(),
-	}
-	p.tell(corev1.EventTypeNormal, ReasonDriftCorrected, "a was changed")
-	p.tell(corev1.EventTypeNormal, ReasonDriftCorrected, "b was changed")
+	e := &events.Emitter{Kind: subject.Kustomizations(), Recorder: &record.FakeRecorder{}, Announcer: announced, Now: time.Now}
+	ks, now := subject.Kustomizations().Of(&kustomizev1.Kustomization{}), time.Now()
+	e.Emit(ks, now, events.Normal, events.ReasonDriftCorrected, "a was changed")
+	e.Emit(ks, now, events.Normal, events.ReasonDriftCorrected, "b was changed")
 	if n := len(announced.all()); n != 2 {
 		t.Errorf("%d announcements", n)
 	}

@@ -26,8 +26,12 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/keep"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/record"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
 // TestHealthyCostsNothing: what was seen healthy is not asked for again at an interval, whatever came before.
@@ -163,14 +167,15 @@ func (nothingWatched) Get(context.Context, string, string, int64) ([]byte, error
 // alone is a reconciler without a manager.
 func (s *stack) alone() *Reconciler {
 	s.t.Helper()
-	store, err := keep.Open(s.storage)
+	store, err := store.Open(s.storage)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { _ = store.Close() })
 	return &Reconciler{
-		Kind: kustomizations(), Client: s.client, Live: s.client, Store: store, AllowFlux: true, Jitter: spread(0), Now: time.Now,
-		Watcher: nothingWatched{}, Fetcher: nothingWatched{}, Shared: NewShared(nothingWatched{}), Announcer: s.announced, Dependency: time.Minute,
+		Kind: subject.Kustomizations(), Client: s.client, Live: s.client, Store: store, AllowFlux: true, Jitter: spread(0), Now: time.Now,
+		Watcher: nothingWatched{}, Fetcher: nothingWatched{}, Managed: drift.NewManaged(nothingWatched{}), Gates: &peers.Gates{}, Dependency: time.Minute,
+		Events: &events.Emitter{Kind: subject.Kustomizations(), Announcer: s.announced, Now: time.Now},
 	}
 }
 
@@ -226,7 +231,7 @@ func TestChangedFirst(t *testing.T) {
 		}, handler.LowPriority},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := &Reconciler{Kind: kustomizations(), Shared: NewShared(nothingWatched{})}
+			r := &Reconciler{Kind: subject.Kustomizations(), Managed: drift.NewManaged(nothingWatched{}), Gates: &peers.Gates{}}
 			q := priorityqueue.New[ctrl.Request]("test-" + name)
 			defer q.ShutDown()
 			tc.event(r, q)
@@ -267,11 +272,11 @@ func TestRefusedContentsAreNotCollected(t *testing.T) {
 // TestShortestInterval: an interval of 0, which the API server takes, is no busy loop.
 func TestShortestInterval(t *testing.T) {
 	zero := metav1.Duration{}
-	for name, s := range map[string]subject{
-		"Kustomization": wrapKustomization(&kustomizev1.Kustomization{Spec: kustomizev1.KustomizationSpec{Interval: zero, RetryInterval: &zero}}),
-		"HelmRelease":   wrapHelmRelease(&helmv2.HelmRelease{Spec: helmv2.HelmReleaseSpec{Interval: zero}}),
+	for name, s := range map[string]subject.Subject{
+		"Kustomization": subject.Kustomizations().Of(&kustomizev1.Kustomization{Spec: kustomizev1.KustomizationSpec{Interval: zero, RetryInterval: &zero}}),
+		"HelmRelease":   subject.HelmReleases().Of(&helmv2.HelmRelease{Spec: helmv2.HelmReleaseSpec{Interval: zero}}),
 	} {
-		if v := s.view(); v.Interval < time.Second || v.RetryInterval < time.Second {
+		if v := s.Plan(); v.Interval < time.Second || v.RetryInterval < time.Second {
 			t.Errorf("%s: interval %s, after a failure %s", name, v.Interval, v.RetryInterval)
 		}
 	}
@@ -285,15 +290,15 @@ func TestOrphansLeaveNothing(t *testing.T) {
 	r := s.alone()
 	r.Selector = labels.SelectorFromSet(labels.Set{"test": s.namespace})
 	for _, name := range []string{"gone", "other"} {
-		key := keep.Key{Kind: "Kustomization", Namespace: s.namespace, Name: name}
-		r.memories.of(key).mailbox.put(drift.Signal{Type: drift.StatusChanged, Object: inventory.Entry{ID: inventory.ID{Name: "x"}}})
-		r.Shared.gate("source", key)
+		key := subject.Key{Kind: "Kustomization", Namespace: s.namespace, Name: name}
+		r.memories.of(key).pending.Put(drift.Signal{Type: drift.StatusChanged, Object: inventory.Entry{ID: inventory.ID{Name: "x"}}})
+		r.Gates.Wait("source", key)
 		if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: s.namespace, Name: name}}); err != nil {
 			t.Error(err)
 		}
 	}
-	if n := len(r.memories.all); n != 0 || len(r.Shared.gated) != 0 {
-		t.Errorf("%d memories, gates %v", n, r.Shared.gated)
+	if n := len(r.memories.all); n != 0 || r.Gates.Len() != 0 {
+		t.Errorf("%d memories, gates %v", n, r.Gates.Len())
 	}
 }
 
@@ -316,7 +321,7 @@ func TestDeletedRecordComesBack(t *testing.T) {
 		}
 		return ""
 	})
-	if !sameSync(before, after) {
+	if !record.Same(before, after) {
 		t.Errorf("it was %+v and is %+v", before, after)
 	}
 }

@@ -5,7 +5,7 @@ import "time"
 // Step is what to do next.
 type Step string
 
-// The steps. Wait, Idle, Answer, Fail, Succeed and the end of Finalize end a pass; after every other one the next
+// The steps. Wait, Idle, Answer, Fail, Succeed and the end of Finalize end a reconciliation; after every other one the next
 // decision follows at once.
 const (
 	// Idle: nothing until After, or until something happens.
@@ -16,11 +16,11 @@ const (
 	Finalize Step = "Finalize"
 	// Answer copies the token of a suspended subject to its status.
 	Answer Step = "Answer"
-	// Heal corrects the objects that drifted, from the held content.
+	// Heal corrects the objects that drifted, from the last applied content.
 	Heal Step = "Heal"
 	// CatchUp finds the objects that changed while no watch looked; they are healed as those that watches report.
 	CatchUp Step = "CatchUp"
-	// Wait ends the pass with the attempt unfinished; Progress says that it lasts long enough to be reported.
+	// Wait ends the reconciliation with the attempt unfinished; Progress says that it lasts long enough to be reported.
 	Wait Step = "Wait"
 	// Begin starts an attempt for the Render's goal, with Cause.
 	Begin Step = "Begin"

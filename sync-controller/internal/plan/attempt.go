@@ -14,7 +14,7 @@ func GoalOf(s State) Goal {
 	}
 }
 
-// begin starts an attempt when there is a new goal, or when the time for another pass has come.
+// begin starts an attempt when there is a new goal, or when the time for another one has come.
 func begin(s State) (Action, bool) {
 	goal := GoalOf(s)
 	if goal != s.Attempt.Goal || s.Attempt.Stage == None {
@@ -61,7 +61,7 @@ func unharmed(a Attempt) bool {
 	return a.Succeeded() || (a.Stage == Started && a.Cause == Moved)
 }
 
-// again says whether an ended attempt is due for another pass at the same goal.
+// again says whether an ended attempt is due again at the same goal.
 func again(s State) (Cause, bool) {
 	a := s.Attempt
 	switch {
@@ -75,7 +75,7 @@ func again(s State) (Cause, bool) {
 	return "", false
 }
 
-// ended rests until the next pass; it looks at health when that moved, and reports again what something else overwrote.
+// ended rests until it is due again; it looks at health when that moved, and reports again what something else overwrote.
 func ended(s State) (Action, bool) {
 	a := s.Attempt
 	if a.Stage != Ended {

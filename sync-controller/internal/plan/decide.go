@@ -106,16 +106,16 @@ func fluxRunning(s State) (Action, bool) {
 	}, true
 }
 
-// heal comes before everything that waits: held content heals the cluster whatever happens upstream.
+// heal comes before everything that waits: the last applied content heals the cluster whatever happens upstream.
 func heal(s State) (Action, bool) {
-	return Action{Step: Heal}, s.Drifted && s.Held && s.Subject.Corrects
+	return Action{Step: Heal}, s.Drifted && s.HasLastApplied && s.Subject.Corrects
 }
 
-// missed finds what changed while no watch looked, where no attempt is going to: nothing newer than the held content can be
+// missed finds what changed while no watch looked, where no attempt is going to: nothing newer than the last applied content can be
 // had, or what can be had was refused.
 func missed(s State) (Action, bool) {
 	switch {
-	case !s.Missed || !s.Held || !s.Subject.Corrects || attempts(s):
+	case !s.Missed || !s.HasLastApplied || !s.Subject.Corrects || attempts(s):
 		return Action{}, false
 	case s.Unsynced && s.MissedFor < SyncPatience:
 		return Action{Step: Wait, After: SyncPoll}, true
@@ -173,7 +173,7 @@ func dependencies(s State) (Action, bool) {
 	return a, true
 }
 
-// moved needs nothing but a new revision in the status; nor does a pass over objects that are not corrected. What Helm's
+// moved needs nothing but a new revision in the status; nor does an attempt over objects that are not corrected. What Helm's
 // storage holds is compared at each interval all the same.
 func moved(s State) (Action, bool) {
 	cause := s.Attempt.Cause
@@ -261,7 +261,7 @@ func recovered(h *Health) bool {
 	return h != nil && (h.State == v1alpha1.HealthHealthy || h.State == v1alpha1.HealthUnknown)
 }
 
-// wait ends a pass; what lasts longer than [Patience] is worth a status write.
+// wait ends a reconciliation; what lasts longer than [Patience] is worth a status write.
 func wait(age time.Duration, message string) Action {
 	a := Action{Step: Wait, Reason: ReasonProgressing, Message: message, Progress: age >= Patience}
 	if !a.Progress {

@@ -32,7 +32,7 @@ func settled() State {
 			Goal: goal, Stage: Ended, Cause: Changed, Outcome: ReasonSucceeded, Reported: ReasonSucceeded,
 			Verified: true, Age: 2 * time.Minute, SinceApplied: time.Minute, SinceEnded: time.Minute,
 		},
-		Held: true,
+		HasLastApplied: true,
 	}
 }
 
@@ -168,7 +168,7 @@ func TestDecide(t *testing.T) {
 		},
 		"restart before anything was applied": {
 			reason: "without content there is nothing to heal from",
-			change: both(restarted, func(s *State) { s.Render, s.Held = notRendered(ReasonBuildFailed, "bad"), false }),
+			change: both(restarted, func(s *State) { s.Render, s.HasLastApplied = notRendered(ReasonBuildFailed, "bad"), false }),
 			want:   Action{Step: Fail, Outside: true, Reason: ReasonBuildFailed},
 		},
 		"restart of what is not corrected while the build fails": {
@@ -281,7 +281,7 @@ func TestDecide(t *testing.T) {
 		},
 		"drift without content": {
 			reason: "there is nothing to heal from before the first apply",
-			change: func(s *State) { s.Drifted, s.Held = true, false },
+			change: func(s *State) { s.Drifted, s.HasLastApplied = true, false },
 			want:   Action{Step: Idle, After: 9 * time.Minute},
 		},
 		"suspended": {

@@ -22,8 +22,8 @@ type State struct {
 	DependencyPoll time.Duration
 	// Attempt is the running or the latest attempt; the zero value before the first.
 	Attempt Attempt
-	// Held says that applied content is held, from which the cluster can be healed.
-	Held bool
+	// HasLastApplied says that there is an applied content from which the cluster can be healed.
+	HasLastApplied bool
 	// FluxRunning names Flux's own controllers when they run in the cluster or are in the content; empty otherwise, or
 	// when that is allowed.
 	FluxRunning []string
@@ -47,7 +47,7 @@ type State struct {
 	Unsynced bool
 	// Health is the outcome of a check made for this very decision; nil when none was made.
 	Health *Health
-	// Reported says that the outcome of the attempt was reported in this very pass.
+	// Reported says that the outcome of the attempt was reported in this very reconciliation.
 	Reported bool
 	// Release is what Helm's storage and the rendering say about each other; the zero value for a Kustomization.
 	Release Release
@@ -78,7 +78,7 @@ type Subject struct {
 	Releases bool
 	// Checks says that the health of what was applied decides about success.
 	Checks bool
-	// Interval between passes, RetryInterval after a failure, Timeout of health checks.
+	// Interval between attempts, RetryInterval after a failure, Timeout of health checks.
 	Interval, RetryInterval, Timeout time.Duration
 }
 

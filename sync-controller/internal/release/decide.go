@@ -4,12 +4,14 @@ import (
 	"fmt"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 )
 
 // Decide says what to do next. The states are Flux's: absent, locked, unmanaged, out of sync, failed, in sync.
 func Decide(s State) Decision {
 	step, reason := s.step()
-	after := next(s.Latest)
+	after := storage.NextAfter(s.Latest)
 	acts := step == StepInstall || step == StepUpgrade
 	if acts && s.Parameters != after {
 		return Decision{
@@ -30,9 +32,9 @@ func (s State) step() (Step, string) {
 		return StepContinue, fmt.Sprintf("%s of revision %d is under way", s.Latest.Status, s.Latest.Version)
 	case s.Latest.Status.Pending():
 		return StepUnlock, fmt.Sprintf("revision %d was left %s", s.Latest.Version, s.Latest.Status)
-	case s.Latest.Status.gone():
+	case s.Latest.Status.Gone():
 		return StepInstall, "found " + string(s.Latest.Status) + " release in storage"
-	case s.Latest.Status == StatusFailed:
+	case s.Latest.Status == storage.StatusFailed:
 		return s.afterFailure()
 	default:
 		return s.compared()
@@ -60,7 +62,7 @@ func (s State) compared() (Step, string) {
 	switch {
 	case change != "":
 		return StepUpgrade, change
-	case s.Latest.Status != StatusDeployed:
+	case s.Latest.Status != storage.StatusDeployed:
 		return StepUpgrade, fmt.Sprintf("release with status %s", s.Latest.Status)
 	case !s.managed():
 		return StepUpgrade, "found a release in storage that was not made for this HelmRelease, or was changed since"

@@ -1,10 +1,12 @@
-// Package release keeps Helm releases in Helm's own storage, so that `helm list`, `helm history`, `helm get` and
-// `flux tree` read what Sluice did, and Flux can take over again. No other package of this module imports Helm.
+// Package release makes Helm releases of what is applied for a HelmRelease. Everything that Helm wants beside the objects
+// themselves is here, behind [Actions]; a Kustomization releases nothing, and its Actions do nothing.
 //
-// In reading order: [Ref] says which release a HelmRelease means; [Storage] reads and writes its records; [Release] is one
-// of them, or the one that render-controller made; [Decide] says what to do next; [Unsupported] says what is not served.
+// In reading order: actions.go (what an attempt asks for, and when), decide.go (the state machine, a pure function of what
+// types.go lists), then a file per action in the order in which a release lives: compare, repair, begin, conclude; adopt
+// and uninstall. ref.go says which release a HelmRelease means. The records themselves, in Helm's own format, are kept by
+// package storage.
 //
-// A release goes pending-install or pending-upgrade ([Storage.Begin]), then deployed ([Storage.Deploy]) while what was
-// deployed before becomes superseded, or failed ([Storage.Fail]). Whatever is found pending and is not this process' own
-// work was left by a crash, and is marked failed ([Storage.Unlock]) before anything else happens, as Flux does.
+// A release goes pending-install or pending-upgrade (begin), then deployed while what was deployed before becomes
+// superseded, or failed (conclude). Whatever is found pending and is not this process' own work was left by a crash, and is
+// marked failed (repair) before anything else happens, as Flux does.
 package release

@@ -7,6 +7,8 @@ import (
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 )
 
 // Helm takes release names of at most 53 characters. Flux shortens a longer one to its first 40 characters, a hyphen and
@@ -16,29 +18,19 @@ const (
 	nameDigits = 12
 )
 
-// Ref says which release a HelmRelease means, and where its records are.
-type Ref struct {
-	Name             string
-	Namespace        string
-	StorageNamespace string
-}
-
 // RefOf is the release that the spec asks for.
-func RefOf(hr *helmv2.HelmRelease) Ref {
-	return Ref{Name: shortened(hr.GetReleaseName()), Namespace: hr.GetReleaseNamespace(), StorageNamespace: hr.GetStorageNamespace()}
+func RefOf(hr *helmv2.HelmRelease) storage.Ref {
+	return storage.Ref{Name: shortened(hr.GetReleaseName()), Namespace: hr.GetReleaseNamespace(), StorageNamespace: hr.GetStorageNamespace()}
 }
 
 // RecordedRef is the release that the status speaks of. ok is false when none is recorded.
-func RecordedRef(hr *helmv2.HelmRelease) (ref Ref, ok bool) {
+func RecordedRef(hr *helmv2.HelmRelease) (ref storage.Ref, ok bool) {
 	latest := newest(hr)
 	if latest == nil || hr.Status.StorageNamespace == "" {
-		return Ref{}, false
+		return storage.Ref{}, false
 	}
-	return Ref{Name: latest.Name, Namespace: latest.Namespace, StorageNamespace: hr.Status.StorageNamespace}, true
+	return storage.Ref{Name: latest.Name, Namespace: latest.Namespace, StorageNamespace: hr.Status.StorageNamespace}, true
 }
-
-// String is <namespace>/<name>, as Flux's messages have it.
-func (r Ref) String() string { return r.Namespace + "/" + r.Name }
 
 // Moved says in words what changed so that the release in status is another one than the spec asks for; empty when it is
 // the same. Then the old one has to be uninstalled first.
@@ -63,7 +55,7 @@ func Moved(hr *helmv2.HelmRelease, chartName string) string {
 }
 
 // Changed says in words what changed since the last attempt, so that earlier failures count no more; empty when nothing did.
-func Changed(hr *helmv2.HelmRelease, rendered Facts) string {
+func Changed(hr *helmv2.HelmRelease, rendered storage.Facts) string {
 	switch {
 	case hr.Status.LastAttemptedGeneration != hr.Generation:
 		return "generation differs from last attempt"

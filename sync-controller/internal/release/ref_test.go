@@ -7,6 +7,8 @@ import (
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 )
 
 func helmRelease(change func(*helmv2.HelmRelease)) *helmv2.HelmRelease {
@@ -17,22 +19,26 @@ func helmRelease(change func(*helmv2.HelmRelease)) *helmv2.HelmRelease {
 	return hr
 }
 
+func refTo(name, namespace, storageNamespace string) storage.Ref {
+	return storage.Ref{Name: name, Namespace: namespace, StorageNamespace: storageNamespace}
+}
+
 func TestRefOf(t *testing.T) {
 	tests := map[string]struct {
 		reason string
 		change func(*helmv2.HelmRelease)
-		want   Ref
+		want   storage.Ref
 	}{
-		"plain":   {"everything is where the HelmRelease is", nil, Ref{"web", "team", "team"}},
-		"target":  {"a target namespace is part of the name", func(h *helmv2.HelmRelease) { h.Spec.TargetNamespace = "apps" }, Ref{"apps-web", "apps", "team"}},
-		"named":   {"a given name is taken as it is", func(h *helmv2.HelmRelease) { h.Spec.TargetNamespace, h.Spec.ReleaseName = "apps", "shop" }, Ref{"shop", "apps", "team"}},
-		"storage": {"records may be elsewhere", func(h *helmv2.HelmRelease) { h.Spec.StorageNamespace = "helm" }, Ref{"web", "team", "helm"}},
+		"plain":   {"everything is where the HelmRelease is", nil, refTo("web", "team", "team")},
+		"target":  {"a target namespace is part of the name", func(h *helmv2.HelmRelease) { h.Spec.TargetNamespace = "apps" }, refTo("apps-web", "apps", "team")},
+		"named":   {"a given name is taken as it is", func(h *helmv2.HelmRelease) { h.Spec.TargetNamespace, h.Spec.ReleaseName = "apps", "shop" }, refTo("shop", "apps", "team")},
+		"storage": {"records may be elsewhere", func(h *helmv2.HelmRelease) { h.Spec.StorageNamespace = "helm" }, refTo("web", "team", "helm")},
 		"long": {
 			"a long name is shortened as by Flux (the figure is its own)",
 			func(h *helmv2.HelmRelease) {
 				h.Spec.ReleaseName = "a-very-long-target-namespace-for-a-release-a-very-long-release-name"
 			},
-			Ref{"a-very-long-target-namespace-for-a-relea-4014b7b2cd35", "team", "team"},
+			refTo("a-very-long-target-namespace-for-a-relea-4014b7b2cd35", "team", "team"),
 		},
 	}
 	for name, tt := range tests {
@@ -96,7 +102,7 @@ func TestChanged(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hr := helmRelease(attempted)
 			tt.change(hr)
-			got := Changed(hr, Facts{ChartVersion: "1.0.0", ConfigDigest: "sha256:c"})
+			got := Changed(hr, storage.Facts{ChartVersion: "1.0.0", ConfigDigest: "sha256:c"})
 			if !strings.HasPrefix(got, tt.want) || (tt.want == "") != (got == "") {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}

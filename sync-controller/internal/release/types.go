@@ -4,44 +4,15 @@ import (
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 )
-
-// Status is a release's state in Helm's storage.
-type Status string
-
-// The states that are written here. Others are Helm's own and only read.
-const (
-	StatusPendingInstall Status = "pending-install"
-	StatusPendingUpgrade Status = "pending-upgrade"
-	StatusDeployed       Status = "deployed"
-	StatusSuperseded     Status = "superseded"
-	StatusFailed         Status = "failed"
-	StatusUninstalling   Status = "uninstalling"
-	StatusUninstalled    Status = "uninstalled"
-)
-
-// Facts are what decisions read of a release. The zero value of Version and Status marks a rendering that is not recorded.
-type Facts struct {
-	Name, Namespace string
-	// Version is the release's number in storage, from 1.
-	Version int
-	Status  Status
-
-	ChartName, ChartVersion string
-	// ConfigDigest is the digest of the values, in Flux's canonical form.
-	ConfigDigest string
-	// Digest is the digest of the whole record, by Flux's algorithm.
-	Digest string
-	// Recorded is true when the record is just as Sluice wrote it.
-	Recorded bool
-}
 
 // State is everything [Decide] looks at.
 type State struct {
 	// Latest is the newest record in storage; nil when there is none.
-	Latest *Facts
+	Latest *storage.Facts
 	// Rendered is what the current rendering asks for.
-	Rendered Facts
+	Rendered storage.Facts
 	// Parameters are those the rendering was made with.
 	Parameters v1alpha1.ReleaseParameters
 

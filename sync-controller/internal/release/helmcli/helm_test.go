@@ -19,23 +19,23 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
-	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 )
 
 const renderedV1 = `{"name":"web","namespace":"apps","config":{"replicas":2},"info":{"notes":"hello"},
 "chart":{"metadata":{"apiVersion":"v2","name":"web","version":"1.0.0","appVersion":"7.1"}},
 "manifest":"---\n# Source: web/templates/config.yaml\napiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\n"}`
 
-var apps = release.Ref{Name: "web", Namespace: "apps", StorageNamespace: "apps"}
+var apps = storage.Ref{Name: "web", Namespace: "apps", StorageNamespace: "apps"}
 
 func TestHelmReadsWhatSluiceRecords(t *testing.T) {
 	cluster := start(t)
-	storage := release.Storage{Secrets: cluster.core, Now: time.Now}
+	records := storage.Storage{Secrets: cluster.core, Now: time.Now}
 	ctx := t.Context()
 
-	put(t, storage, renderedV1, false)
-	put(t, storage, strings.ReplaceAll(renderedV1, "1.0.0", "1.1.0"), false)
-	put(t, storage, strings.ReplaceAll(renderedV1, "1.0.0", "1.2.0"), true)
+	put(t, records, renderedV1, false)
+	put(t, records, strings.ReplaceAll(renderedV1, "1.0.0", "1.1.0"), false)
+	put(t, records, strings.ReplaceAll(renderedV1, "1.0.0", "1.2.0"), true)
 
 	var history []struct {
 		Revision    int    `json:"revision"`
@@ -74,7 +74,7 @@ func TestHelmReadsWhatSluiceRecords(t *testing.T) {
 		t.Errorf("helm get notes: got %q", got)
 	}
 
-	if _, err := storage.Uninstall(ctx, apps, false); err != nil {
+	if _, err := records.Uninstall(ctx, apps, false); err != nil {
 		t.Fatal(err)
 	}
 	left, err := cluster.core.Secrets("apps").List(ctx, metav1.ListOptions{LabelSelector: "owner=helm"})
@@ -91,13 +91,13 @@ func TestSluiceReadsWhatHelmRecords(t *testing.T) {
 	write(t, filepath.Join(chart, "templates", "config.yaml"), "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: web\n")
 	cluster.helm(t, "install", "web", chart, "--set", "replicas=2")
 
-	storage := release.Storage{Secrets: cluster.core, Now: time.Now}
-	latest, err := storage.Latest(t.Context(), apps)
+	records := storage.Storage{Secrets: cluster.core, Now: time.Now}
+	latest, err := records.Latest(t.Context(), apps)
 	if err != nil || latest == nil {
 		t.Fatalf("got %v, %v; want Helm's release", latest, err)
 	}
 	facts := latest.Facts()
-	if facts.Recorded || facts.Status != release.StatusDeployed || facts.ConfigDigest != release.ConfigDigest(map[string]any{"replicas": 2}) {
+	if facts.Recorded || facts.Status != storage.StatusDeployed || facts.ConfigDigest != storage.ConfigDigest(map[string]any{"replicas": 2}) {
 		t.Errorf("got %+v, want a deployed release that is not ours", facts)
 	}
 	objects, err := latest.Objects()
@@ -105,35 +105,35 @@ func TestSluiceReadsWhatHelmRecords(t *testing.T) {
 		t.Errorf("got objects %v, %v; want ConfigMap web", objects, err)
 	}
 
-	put(t, storage, renderedV1, false) // Sluice takes over
-	if latest, err = storage.Latest(t.Context(), apps); err != nil || !latest.Facts().Recorded {
+	put(t, records, renderedV1, false) // Sluice takes over
+	if latest, err = records.Latest(t.Context(), apps); err != nil || !latest.Facts().Recorded {
 		t.Fatalf("got %v; want our release", err)
 	}
 	cluster.helm(t, "rollback", "web", "1") // and somebody meddles
-	if latest, err = storage.Latest(t.Context(), apps); err != nil || latest.Version() != 3 || latest.Facts().Recorded {
+	if latest, err = records.Latest(t.Context(), apps); err != nil || latest.Version() != 3 || latest.Facts().Recorded {
 		t.Errorf("got %v; want Helm's rollback as revision 3, not taken for ours", err)
 	}
 }
 
 // put takes a rendering through to deployed or failed.
-func put(t *testing.T, storage release.Storage, raw string, fails bool) {
+func put(t *testing.T, records storage.Storage, raw string, fails bool) {
 	t.Helper()
-	rendered, err := release.Parse(json.RawMessage(raw))
+	rendered, err := storage.Parse(json.RawMessage(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
-	latest, err := storage.Latest(t.Context(), apps)
+	latest, err := records.Latest(t.Context(), apps)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pending, err := storage.Begin(t.Context(), apps, rendered, latest)
+	pending, err := records.Begin(t.Context(), apps, rendered, latest)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if fails {
-		_, err = storage.Fail(t.Context(), apps, pending, "Deployment/apps/web is not ready", 5)
+		_, err = records.Fail(t.Context(), apps, pending, "Deployment/apps/web is not ready", 5)
 	} else {
-		_, err = storage.Deploy(t.Context(), apps, pending, 5)
+		_, err = records.Deploy(t.Context(), apps, pending, 5)
 	}
 	if err != nil {
 		t.Fatal(err)

@@ -1,0 +1,47 @@
+package attempt
+
+import (
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+)
+
+// maxEntries bounds the objects that a change set names.
+const maxEntries = 50
+
+// AddChanges adds what was done to what is to be reported. It is saved with the attempt's progress, so that a restart
+// before the outcome is known, or written, does not lose it.
+func (a *Attempt) AddChanges(done apply.ChangeSet, now time.Time) {
+	changed := done.Changed()
+	if len(changed) == 0 {
+		return
+	}
+	set := &v1alpha1.ChangeSet{}
+	if a.Change != nil {
+		set = a.Change.DeepCopy()
+	}
+	set.Revision, set.At = a.Goal.Revision, metav1.NewTime(now).Rfc3339Copy()
+	set.Created += done.Count(apply.Created)
+	set.Configured += done.Count(apply.Configured)
+	set.Deleted += done.Count(apply.Deleted)
+	set.Entries = append(set.Entries, changed.Lines(maxEntries)...)
+	set.Entries = set.Entries[:min(len(set.Entries), maxEntries)]
+	a.Change = set
+}
+
+// DropReported forgets changes that an earlier process has reported: reported is the last that was written.
+func (a *Attempt) DropReported(reported *v1alpha1.ChangeSet) {
+	if reported != nil && a.Change != nil && !reported.At.Before(&a.Change.At) {
+		a.Change = nil
+	}
+}
+
+// TakeChange returns what is to be reported, and forgets it.
+func (a *Attempt) TakeChange() *v1alpha1.ChangeSet {
+	taken := a.Change
+	a.Change = nil
+	return taken
+}
