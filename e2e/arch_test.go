@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -51,6 +52,15 @@ type rule struct {
 	breach func(all []imported) []string
 }
 
+// syncRooms are the packages of sync-controller, see api/decisions/0019-rooms-of-sync.md.
+const syncRooms = "sync-controller/internal/"
+
+// syncAction says which of the packages that change the cluster a package of sync-controller belongs to.
+func syncAction(room string) (action string, ok bool) {
+	action, _, _ = strings.Cut(room, "/")
+	return action, slices.Contains([]string{"apply", "prune", "heal", "health", "release"}, action)
+}
+
 var rules = map[string]rule{
 	"ControllersMeetThroughTheAPI": {
 		reason: "no controller imports another: they meet through CR status and events",
@@ -77,6 +87,34 @@ var rules = map[string]rule{
 		reason: "api imports nothing of ours but itself",
 		breach: each(func(i imported) bool {
 			return strings.HasPrefix(i.pkg+"/", "api/") && strings.HasPrefix(i.path, module) && !strings.HasPrefix(i.path, module+"api/")
+		}),
+	},
+	"RoomsKnowNoController": {
+		reason: "sync-controller's rooms do not import internal/controller: it knows them",
+		breach: each(func(i imported) bool {
+			return strings.HasPrefix(i.pkg, syncRooms) && i.pkg != syncRooms+"controller" && i.path == module+syncRooms+"controller"
+		}),
+	},
+	"MemoryIsPure": {
+		reason: "sync-controller's subject, attempt and fingerprint import no client and no file system",
+		breach: each(func(i imported) bool {
+			return !i.test && slices.Contains([]string{"subject", "attempt", "fingerprint"}, strings.TrimPrefix(i.pkg, syncRooms)) &&
+				under(i.path, "net/http", "os", "k8s.io/client-go", "sigs.k8s.io/controller-runtime")
+		}),
+	},
+	"OnlyEventsEmits": {
+		reason: "in sync-controller nothing but internal/events writes or announces events",
+		breach: each(func(i imported) bool {
+			return !i.test && i.controller() == "sync-controller" && i.pkg != syncRooms+"events" &&
+				under(i.path, "k8s.io/client-go/tools/record", "k8s.io/client-go/tools/events", module+"api/event")
+		}),
+	},
+	"ActionsStandAlone": {
+		reason: "sync-controller's actions import no other action; apply alone may be imported, for the changes that all report",
+		breach: each(func(i imported) bool {
+			from, action := syncAction(strings.TrimPrefix(i.pkg, syncRooms))
+			to, other := syncAction(strings.TrimPrefix(i.path, module+syncRooms))
+			return !i.test && action && other && from != to && to != "apply"
 		}),
 	},
 	"HeavyLibrariesHaveOneHome": {
@@ -122,6 +160,10 @@ func TestArchitectureRules(t *testing.T) {
 		"DecisionsArePure":             {{pkg: "sync-controller/internal/plan", path: "sigs.k8s.io/controller-runtime/pkg/client"}},
 		"OnlyTheBusSpeaksNATS":         {{pkg: "api/bus", path: "github.com/nats-io/nats.go/jetstream"}},
 		"TheAPIKnowsNoController":      {{pkg: "api/event", path: module + "notify-controller/internal/route"}},
+		"RoomsKnowNoController":        {{pkg: "sync-controller/internal/heal", path: module + "sync-controller/internal/controller"}},
+		"MemoryIsPure":                 {{pkg: "sync-controller/internal/attempt", path: "sigs.k8s.io/controller-runtime/pkg/client"}},
+		"OnlyEventsEmits":              {{pkg: "sync-controller/internal/controller", path: "k8s.io/client-go/tools/record"}},
+		"ActionsStandAlone":            {{pkg: "sync-controller/internal/heal", path: module + "sync-controller/internal/prune"}},
 		"HeavyLibrariesHaveOneHome": {
 			{pkg: "render-controller/internal/helm", path: "helm.sh/helm/v3/pkg/chart"},
 			{pkg: "render-controller/internal/controller", path: "helm.sh/helm/v3/pkg/release"},
@@ -166,6 +208,90 @@ func TestControllersHaveOneShape(t *testing.T) {
 			t.Errorf("%s/main.go has %d lines; 60 are the most", controller, lines)
 		}
 	}
+}
+
+// Only package record writes Sync records: to apply one takes its kind's name.
+func TestOnlyRecordWritesSync(t *testing.T) {
+	if found := outsideOf("internal/record/", "v1alpha1.SyncKind", map[string]string{"internal/heal/heal.go": "v1alpha1.SyncKind"}); len(found) != 1 {
+		t.Errorf("the rule sees %v", found)
+	}
+	sources := readSources(t, filepath.Join("..", "sync-controller"))
+	if len(outsideOf("nowhere", "v1alpha1.SyncKind", sources)) == 0 {
+		t.Error("nothing applies Sync records at all: is the rule looking for the right words?")
+	}
+	for _, file := range outsideOf("internal/record/", "v1alpha1.SyncKind", sources) {
+		t.Errorf("%s writes Sync records: package record does", file)
+	}
+}
+
+// outsideOf names the files outside of a folder that have the words.
+func outsideOf(folder, words string, sources map[string]string) []string {
+	var found []string
+	for file, text := range sources {
+		if !strings.HasPrefix(file, folder) && strings.Contains(text, words) {
+			found = append(found, file)
+		}
+	}
+	return found
+}
+
+// A room that grows over this share of its module, and over this many lines, is divided.
+const (
+	maxShare = 0.3
+	maxLines = 1500
+)
+
+func TestNoRoomIsTooBig(t *testing.T) {
+	if found := tooBig(map[string]string{"internal/a/a.go": strings.Repeat("\n", 1501), "internal/b/b.go": strings.Repeat("\n", 3000)}); len(found) != 2 {
+		t.Errorf("a third and two thirds of a module: the rule sees %v", found)
+	}
+	if found := tooBig(map[string]string{"internal/a/a.go": strings.Repeat("\n", 1500)}); len(found) != 0 {
+		t.Errorf("a small module needs no rooms: the rule sees %v", found)
+	}
+	for _, m := range append([]string{"api"}, controllers...) {
+		for _, room := range tooBig(readSources(t, filepath.Join("..", m))) {
+			t.Errorf("%s/%s: more than %.0f %% of its module and %d lines; divide it by nouns", m, room, 100*maxShare, maxLines)
+		}
+	}
+}
+
+// tooBig names the folders that hold too much of the sources' lines.
+func tooBig(sources map[string]string) []string {
+	lines, all := map[string]int{}, 0
+	for file, text := range sources {
+		n := strings.Count(text, "\n")
+		lines[path.Dir(file)] += n
+		all += n
+	}
+	var found []string
+	for folder, n := range lines {
+		if n > maxLines && float64(n) > maxShare*float64(all) {
+			found = append(found, fmt.Sprintf("%s (%d of %d lines)", folder, n, all))
+		}
+	}
+	return found
+}
+
+// readSources returns the Go files of a module that people write and that are no tests, by their paths in it.
+func readSources(t *testing.T, root string) map[string]string {
+	t.Helper()
+	sources := map[string]string{}
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") || generated.MatchString(entry.Name()) {
+			return err
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, file)
+		sources[filepath.ToSlash(relative)] = string(text)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sources
 }
 
 func each(breaks func(imported) bool) func([]imported) []string {
