@@ -128,6 +128,33 @@ func TestPackagedChartInTheSource(t *testing.T) {
 	}
 }
 
+// TestChartAtTheRoot: the path of the source itself, in any spelling, is the chart that lies there.
+func TestChartAtTheRoot(t *testing.T) {
+	files := map[string]string{"Chart.yaml": "apiVersion: v2\nname: root\nversion: 1.0.0\n", "templates/a.yaml": "a", "docs/x": "x"}
+	for _, path := range []string{".", "./", "./.", "/", "docs/.."} {
+		c, err := load(t, files, chart.Options{Path: path})
+		if err != nil || c.Name() != "root" {
+			t.Errorf("%q: %v", path, err)
+			continue
+		}
+		if _, packed := packaged(t, c); packed["root/templates/a.yaml"] != "a" {
+			t.Errorf("%q: files %v", path, packed)
+		}
+	}
+}
+
+func TestIntegersInValuesFilesAreExact(t *testing.T) {
+	c, err := load(t, demo(map[string]string{"v/a.yaml": "id: 9123456789012345678\nsize: 1000000\nf: 1.5\n"}), chart.Options{
+		Path: "charts/demo", ValuesFiles: []string{"v/a.yaml"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, files := packaged(t, c); files["demo/values.yaml"] != "f: 1.5\nid: 9123456789012345678\nsize: 1000000\n" {
+		t.Errorf("values: %q", files["demo/values.yaml"])
+	}
+}
+
 func TestVersionAndValues(t *testing.T) {
 	c, err := load(t, demo(map[string]string{"v/a.yaml": "m: {x: 1, y1: 1}\nl: [1, 2]\n", "v/b.yaml": "m: {x: 2}\nl: [3]\n"}), chart.Options{
 		Path: "charts/demo", ValuesFiles: []string{"v/a.yaml", "./v/b.yaml", "v/none.yaml"}, IgnoreMissing: true,

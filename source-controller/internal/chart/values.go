@@ -1,6 +1,7 @@
 package chart
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,8 @@ func (s *sources) values(file string) (map[string]any, error) {
 		return nil, fmt.Errorf("has more than %d bytes", maxValues)
 	}
 	values := map[string]any{}
-	if err := yaml.Unmarshal(data, &values); err != nil {
+	exact := func(d *json.Decoder) *json.Decoder { d.UseNumber(); return d } // as Helm reads values: float64 holds no large integers
+	if err := yaml.Unmarshal(data, &values, exact); err != nil {
 		// The parser's own words may quote the file.
 		return nil, errors.New("is not a YAML mapping")
 	}

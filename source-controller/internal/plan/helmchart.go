@@ -37,7 +37,7 @@ func ValidateChart(spec sourcev1.HelmChartSpec) *Problem {
 	if spec.Interval.Duration <= 0 {
 		return terminal(FetchProblem(ReasonInvalidSpec, "spec.interval: %s is not a positive duration", spec.Interval.Duration))
 	}
-	if spec.Chart != "." && spec.Chart != "./" && !localPath(spec.Chart) {
+	if !chartPath(spec.Chart) {
 		return terminal(BuildProblem(ReasonInvalidChartReference,
 			"spec.chart: %q is not a directory inside the source", spec.Chart))
 	}

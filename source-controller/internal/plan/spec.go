@@ -105,3 +105,10 @@ func localPath(p string) bool {
 	clean := path.Clean("/" + p)
 	return p != "" && clean != "/" && !strings.HasPrefix(p, "/") && !strings.Contains("/"+p+"/", "/../")
 }
+
+// chartPath reports whether p names the source or something in it. However the source itself is written (".", "./.", "/", "a/.."),
+// it is a place for a chart; a leading slash stands for it, as in Flux.
+func chartPath(p string) bool {
+	clean := path.Clean(strings.TrimLeft(p, "/"))
+	return p != "" && clean != ".." && !strings.HasPrefix(clean, "../")
+}

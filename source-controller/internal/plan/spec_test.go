@@ -68,6 +68,23 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestChartAtTheRoot: however a path says it, the root of the source is a place for a chart.
+func TestChartAtTheRoot(t *testing.T) {
+	for path, served := range map[string]bool{
+		".": true, "./": true, "./.": true, "././": true, "/": true, "charts/..": true, "./charts/../": true,
+		"charts/web": true, "./charts/web/": true, "/charts/web": true, "..web": true,
+		"": false, "..": false, "../": false, "/..": false, "./../web": false, "charts/../../web": false,
+	} {
+		problem := plan.ValidateChart(sourcev1.HelmChartSpec{
+			Chart: path, Interval: metav1.Duration{Duration: time.Minute},
+			SourceRef: sourcev1.LocalHelmChartSourceReference{Kind: sourcev1.GitRepositoryKind},
+		})
+		if (problem == nil) != served {
+			t.Errorf("spec.chart %q: problem %+v, want it served: %t", path, problem, served)
+		}
+	}
+}
+
 func FuzzValidateURL(f *testing.F) {
 	for _, url := range []string{"https://example.com/x.git", "ssh://a@b/c", "https://a:b@c/d?e#f", "http://[::1]:80/x", "://", "\x00"} {
 		f.Add(url)
