@@ -43,6 +43,9 @@ func load(in Input) (*chart.Chart, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load chart archive: %w", err)
 	}
+	if err := exactDefaults(loaded); err != nil {
+		return nil, err
+	}
 	return loaded, installable(loaded)
 }
 

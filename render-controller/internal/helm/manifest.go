@@ -3,12 +3,8 @@ package helm
 import (
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"sort"
 	"strings"
 
-	"helm.sh/helm/v3/pkg/releaseutil"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	utiljson "k8s.io/apimachinery/pkg/util/json"
@@ -102,18 +98,6 @@ func (r *renderer) crdObjects() ([]rendering.Object, error) {
 		}
 	}
 	return objects, nil
-}
-
-// documents splits a file into its YAML documents, in order.
-func documents(file string) []string {
-	split := releaseutil.SplitManifests(file)
-	keys := slices.Collect(maps.Keys(split))
-	sort.Sort(releaseutil.BySplitManifestsOrder(keys))
-	list := make([]string, 0, len(keys))
-	for _, key := range keys {
-		list = append(list, split[key])
-	}
-	return list
 }
 
 func (r *renderer) label(object *unstructured.Unstructured) error {

@@ -3,8 +3,6 @@ package helm
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	"helm.sh/helm/v3/pkg/release"
@@ -28,18 +26,6 @@ func ReleaseName(hr *helmv2.HelmRelease) string {
 	}
 	sum := sha256.Sum256([]byte(name))
 	return name[:maxReleaseName-nameHashDigits-1] + "-" + hex.EncodeToString(sum[:])[:nameHashDigits]
-}
-
-// Values decodes spec.values. They are nil when there are none.
-func Values(hr *helmv2.HelmRelease) (map[string]any, error) {
-	if hr.Spec.Values == nil || len(hr.Spec.Values.Raw) == 0 {
-		return nil, nil
-	}
-	var values map[string]any
-	if err := json.Unmarshal(hr.Spec.Values.Raw, &values); err != nil {
-		return nil, fmt.Errorf("spec.values is not an object: %w", err)
-	}
-	return values, nil
 }
 
 // CRDPolicy is the CRD policy of a HelmRelease for a rendering with these parameters. Unset it is Create, for upgrades

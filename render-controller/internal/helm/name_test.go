@@ -43,7 +43,7 @@ func TestValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(map[string]any{"a": map[string]any{"b": float64(1)}}, got); diff != "" {
+	if diff := cmp.Diff(Tree{"a": map[string]any{"b": float64(1)}}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if got, err := Values(helmRelease(helmv2.HelmReleaseSpec{})); got != nil || err != nil {

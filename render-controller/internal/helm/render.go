@@ -165,8 +165,8 @@ func (r *renderer) sort(ctx context.Context, files map[string]string) error {
 			delete(files, name)
 		}
 	}
-	hooks, manifests, err := releaseutil.SortManifests(files, nil, releaseutil.InstallOrder)
-	r.hooks, r.manifests = hooks, manifests
+	var err error
+	r.hooks, r.manifests, err = sortDocuments(files)
 	return err
 }
 
@@ -225,19 +225,6 @@ func unsupported(hooks []*release.Hook, ignored []string) []string {
 	}
 	slices.Sort(list)
 	return list
-}
-
-// copied is a deep copy: Helm merges into the maps it is given.
-func copied(values map[string]any) (map[string]any, error) {
-	out := map[string]any{}
-	if len(values) == 0 {
-		return out, nil
-	}
-	raw, err := json.Marshal(values)
-	if err != nil {
-		return nil, err
-	}
-	return out, json.Unmarshal(raw, &out)
 }
 
 // shortened bounds an error's text. Template errors tell the way first and what is wrong last: both ends stay.

@@ -41,8 +41,8 @@ type Input struct {
 	// ReleaseName and Namespace are Helm's; see [ReleaseName].
 	ReleaseName string
 	Namespace   string
-	// Values override the chart's own, as decoded from JSON (numbers are float64); see [Values].
-	Values map[string]any
+	// Values override the chart's own; see [Values].
+	Values Tree
 	// Parameters become .Release.Revision, .IsInstall and .IsUpgrade. They are no part of the identity.
 	Parameters v1alpha1.ReleaseParameters
 	// CRDs is one of the CRD policies; empty is Create. See [CRDPolicy].
