@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/kustomize/api/resource"
 	kustypes "sigs.k8s.io/kustomize/api/types"
 
+	"github.com/sluice-gitops/sluice/render-controller/internal/schema"
 	"github.com/sluice-gitops/sluice/render-controller/internal/trace"
 )
 
@@ -31,7 +32,8 @@ type build struct {
 	copies    bool
 	decrypted bool
 	// clear holds the files that were decrypted: some are read twice.
-	clear map[string][]byte
+	clear    map[string][]byte
+	integers integers
 }
 
 // Build makes the objects of a subject from the tree. An error is a [*Failure] when the user can mend it. Nothing that was
@@ -84,13 +86,16 @@ func (b *build) filter(name string, content []byte) ([]byte, error) {
 		return nil, err
 	}
 	if isKustomization(name) {
-		return content, b.inspect(name, content)
+		return b.inspect(name, content)
 	}
 	content, err := b.decrypt(name, content)
 	if err != nil {
 		return nil, err
 	}
-	return content, inspectDocument(name, content)
+	if err := inspectDocument(name, content); err != nil {
+		return nil, err
+	}
+	return b.integers.protectFile(name, content), nil
 }
 
 func (b *build) decrypt(name string, content []byte) ([]byte, error) {
@@ -111,17 +116,17 @@ func (b *build) decrypt(name string, content []byte) ([]byte, error) {
 	return clear, nil
 }
 
-func (b *build) inspect(name string, content []byte) error {
+func (b *build) inspect(name string, content []byte) ([]byte, error) {
 	k, err := inspect(name, content)
 	if err != nil || k == nil {
-		return err
+		return content, err
 	}
 	b.spoiled = b.spoiled || len(k.OpenAPI) > 0
 	b.copies = b.copies || len(k.Replacements) > 0 || len(k.Vars) > 0 || len(k.Transformers) > 0
 	if b.decrypter != nil {
 		announce(b.decrypter, path.Dir(name), k)
 	}
-	return nil
+	return b.integers.protectPatches(path.Dir(name), k, content), nil
 }
 
 // announce tells the decrypter what the generators of a kustomization do with their files.
@@ -152,70 +157,103 @@ func announce(decrypter Decrypter, dir string, k *kustypes.Kustomization) {
 
 // finish turns what kustomize built into objects: decrypted, substituted, with the common metadata.
 func (b *build) finish(built resmap.ResMap, in *Input) ([]Object, error) {
-	substitute := newSubstituter(in.Substitution)
+	schemas, err := b.schemas(built, in)
+	if err != nil {
+		return nil, err
+	}
 	objects := make([]Object, 0, built.Size())
 	for _, res := range built.Resources() {
-		object, err := b.finishOne(res, substitute)
+		tainted, err := unmark(res)
 		if err != nil {
 			return nil, err
 		}
-		if object.Unstructured == nil {
+		object, err := b.read(res, schemas)
+		if err != nil {
+			return nil, err
+		}
+		objects = append(objects, Object{Unstructured: object, Tainted: tainted})
+	}
+	substitute := newSubstituter(in.Substitution, schemas)
+	kept := objects[:0]
+	for _, object := range objects {
+		object, err := b.finishOne(object, substitute)
+		if err != nil {
+			return nil, err
+		}
+		if object.GetAPIVersion() == kustypes.KustomizationVersion && object.GetKind() == kustypes.KustomizationKind {
 			continue
 		}
 		addMetadata(object.Unstructured, in)
 		object.Tainted = object.Tainted || (b.decrypted && b.copies)
-		objects = append(objects, object)
+		kept = append(kept, object)
 	}
-	return objects, nil
+	return kept, nil
 }
 
-func (b *build) finishOne(res *resource.Resource, substitute *substituter) (Object, error) {
-	tainted, err := unmark(res)
+func (b *build) finishOne(object Object, substitute *substituter) (Object, error) {
+	if err := b.decryptBuilt(&object); err != nil {
+		return Object{}, err
+	}
+	secret, err := substitute.apply(object.Unstructured)
 	if err != nil {
 		return Object{}, err
 	}
-	if err := b.decryptBuilt(res, &tainted); err != nil {
-		return Object{}, err
+	if object.GetAPIVersion() == "" {
+		return Object{}, failure("", "%s/%s is not a Kubernetes object", object.GetKind(), object.GetName())
 	}
-	secret, err := substitute.apply(res)
-	if err != nil {
-		return Object{}, err
-	}
-	object, err := toUnstructured(res)
-	if err != nil {
-		return Object{}, err
-	}
-	if object.GetAPIVersion() == kustypes.KustomizationVersion && object.GetKind() == kustypes.KustomizationKind {
-		return Object{}, nil
-	}
-	return Object{Unstructured: object, Tainted: tainted || secret || isSecret(object)}, nil
+	object.Tainted = object.Tainted || secret || isSecret(object.Unstructured)
+	return object, nil
 }
 
 // decryptBuilt decrypts what is still encrypted in a built object. Without a decrypter an encrypted Secret is refused.
-func (b *build) decryptBuilt(res *resource.Resource, tainted *bool) error {
-	object, err := toUnstructured(res)
-	if err != nil {
-		return err
-	}
-	if optedOut(object) {
+func (b *build) decryptBuilt(object *Object) error {
+	if optedOut(object.Unstructured) {
 		return nil
 	}
 	if b.decrypter == nil {
-		return refuseEncrypted(object)
+		return refuseEncrypted(object.Unstructured)
 	}
-	decrypted, err := b.decrypter.Object(object)
+	decrypted, err := b.decrypter.Object(object.Unstructured)
 	if err != nil {
 		return failure("", "cannot be decrypted: %v", err)
 	}
 	if !decrypted {
-		return refuseEncrypted(object)
+		return refuseEncrypted(object.Unstructured)
 	}
-	*tainted, b.decrypted = true, true
-	data, err := object.MarshalJSON()
+	object.Tainted, b.decrypted = true, true
+	return nil
+}
+
+// schemas are those of the definitions in the build, where anything asks for them.
+func (b *build) schemas(built resmap.ResMap, in *Input) (*schema.Set, error) {
+	set := &schema.Set{}
+	if in.Substitution == nil && !b.copies && !b.integers.any() {
+		return set, nil
+	}
+	for _, res := range built.Resources() {
+		if res.GetKind() != "CustomResourceDefinition" {
+			continue
+		}
+		object, err := toUnstructured(res)
+		if err != nil {
+			return nil, err
+		}
+		set.Add(object.Object)
+	}
+	return set, nil
+}
+
+// read takes an object out of kustomize's hands. From here on its integers are exact.
+func (b *build) read(res *resource.Resource, schemas *schema.Set) (*unstructured.Unstructured, error) {
+	if b.copies {
+		keepTypes(res.YNode(), schemas.Of(res.GetApiVersion(), res.GetKind()))
+	}
+	object, err := toUnstructured(res)
 	if err != nil {
-		return fmt.Errorf("%s: %w", describe(object), err)
+		return nil, err
 	}
-	return res.UnmarshalJSON(data)
+	b.integers.restore(object, schemas.Of(object.GetAPIVersion(), object.GetKind()))
+	return object, nil
 }
 
 func toUnstructured(res *resource.Resource) (*unstructured.Unstructured, error) {

@@ -254,7 +254,7 @@ func TestSecretVariableTaintsWhatItTouches(t *testing.T) {
 		"an alias":       {"a part of the value would be said", "color: ${token}", "*hunter22 # x", "withheld"},
 		"unset variable": {"no value is in it yet", "color: ${none}", "hunter22", "none"},
 	} {
-		root = writeTree(t, map[string]string{"a.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: settings\ndata:\n  " + c.data + "\n"})
+		root = writeTree(t, map[string]string{"a.yaml": "apiVersion: example.com/v1\nkind: Thing\nmetadata:\n  name: settings\nspec:\n  " + c.data + "\n"})
 		_, err := Build(root, &Input{Substitution: &Substitution{Variables: map[string]string{"token": c.token}, Secret: []string{"token"}}}, nil)
 		if err == nil || strings.Contains(err.Error(), "hunter22") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s (%s): error %v, want one that does not repeat the value", name, c.reason, err)

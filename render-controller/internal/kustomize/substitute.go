@@ -1,68 +1,135 @@
 package kustomize
 
 import (
-	"context"
+	"bytes"
+	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
-	fluxkustomize "github.com/fluxcd/pkg/kustomize"
+	"github.com/fluxcd/pkg/envsubst"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/kustomize/api/resource"
+	"sigs.k8s.io/yaml"
+
+	"github.com/sluice-gitops/sluice/render-controller/internal/schema"
 )
 
-// substituter replaces variables in built objects. Nil replaces nothing.
+// substituteKey on an object, as a label or an annotation with the value "disabled", leaves its variables alone.
+const substituteKey = "kustomize.toolkit.fluxcd.io/substitute"
+
+var (
+	variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+	lineEnds     = strings.NewReplacer("\r\n", "", "\n", "")
+)
+
+// substituter replaces variables in built objects, with Flux's expressions. Nil replaces nothing.
+//
+// Flux replaces them in an object's YAML, and so loses what the YAML of a value says otherwise: "012" in a label becomes a number, and
+// the API server refuses it. Here a variable in a field that holds a text by the kind's schema is that text, letter by letter; only
+// where all of the field is a value in quotes are they YAML's, as Flux's documentation advises (${quote}${id}${quote}). In one that
+// holds a number or a boolean it is one. What YAML reads as null leaves a field out, and everywhere else a variable is what YAML reads,
+// both as in Flux.
 type substituter struct {
-	// subject is a Kustomization that has nothing but its variables, for Flux's library.
-	subject unstructured.Unstructured
-	always  bool
+	variables map[string]string
+	always    bool
 	// secret holds the values that no message may repeat.
-	secret []string
+	secret  []string
+	schemas *schema.Set
 }
 
-func newSubstituter(in *Substitution) *substituter {
+func newSubstituter(in *Substitution, schemas *schema.Set) *substituter {
 	if in == nil {
 		return nil
 	}
-	variables := make(map[string]any, len(in.Variables))
-	s := &substituter{always: in.Always}
+	s := &substituter{always: in.Always, variables: make(map[string]string, len(in.Variables)), schemas: schemas}
 	for name, value := range in.Variables {
-		variables[name] = value
+		s.variables[name] = lineEnds.Replace(value) // as Flux does
 		if slices.Contains(in.Secret, name) {
 			s.secret = append(s.secret, value)
 		}
 	}
-	s.subject.Object = map[string]any{"spec": map[string]any{"postBuild": map[string]any{"substitute": variables}}}
 	return s
 }
 
-// apply replaces the variables in one object, and says whether a value from a Secret may now be inside. A variable without
+// apply replaces the variables in one object, in place, and says whether a value from a Secret may now be inside. A variable without
 // a value and without a default is an error.
-func (s *substituter) apply(res *resource.Resource) (secret bool, err error) {
-	if s == nil {
+func (s *substituter) apply(object *unstructured.Unstructured) (secret bool, err error) {
+	if s == nil || len(s.variables) == 0 && !s.always {
 		return false, nil
 	}
-	before, err := res.AsYAML()
-	if err != nil {
-		return false, failure("", "%s/%s cannot be written as YAML", res.GetKind(), res.GetName())
+	if object.GetLabels()[substituteKey] == disabled || object.GetAnnotations()[substituteKey] == disabled {
+		return false, nil
 	}
-	kind, name := res.GetKind(), res.GetName()
-	replaced, err := fluxkustomize.SubstituteVariables(context.Background(), nil, s.subject, res,
-		fluxkustomize.SubstituteWithDryRun(true), fluxkustomize.SubstituteWithStrict(true), fluxkustomize.SubstituteWithAlways(s.always))
+	before, err := object.MarshalJSON()
 	if err != nil {
+		return false, failure("", "%s/%s cannot be written as JSON", object.GetKind(), object.GetName())
+	}
+	kind, name := object.GetKind(), object.GetName()
+	if err := s.replace(object, before); err != nil {
 		return false, s.explain(kind, name, err)
 	}
-	if replaced == nil || len(s.secret) == 0 {
+	if len(s.secret) == 0 {
 		return false, nil
 	}
-	after, err := replaced.AsYAML()
-	return err != nil || !slices.Equal(before, after), nil
+	after, err := object.MarshalJSON()
+	return err != nil || !bytes.Equal(before, after), nil
 }
 
-// unset is how the library names a variable that has no value; everything it says after the values are in may repeat them.
+func (s *substituter) replace(object *unstructured.Unstructured, before []byte) error {
+	for _, name := range slices.Sorted(maps.Keys(s.variables)) {
+		if !variableName.MatchString(name) {
+			return fmt.Errorf("'%s' var name is invalid, must match '%s'", name, variableName)
+		}
+	}
+	if !hasVariable(string(before)) {
+		return nil
+	}
+	w := &substitution{eval: s.eval, prefix: unused(string(before), s.variables)}
+	fields, err := w.walk(object.Object, s.schemas.Of(object.GetAPIVersion(), object.GetKind()), false)
+	if err != nil {
+		return err
+	}
+	root, _ := fields.(map[string]any)
+	if !w.rest {
+		object.Object = restore(root, w.values).(map[string]any)
+		return nil
+	}
+	text, err := yaml.Marshal(root)
+	if err != nil {
+		return fmt.Errorf("YAML: %w", err)
+	}
+	replaced, err := s.eval(string(text))
+	if err != nil {
+		return err
+	}
+	data, err := yaml.YAMLToJSON([]byte(replaced))
+	if err != nil {
+		return fmt.Errorf("YAMLToJSON: %w", err)
+	}
+	if err := object.UnmarshalJSON(data); err != nil {
+		return fmt.Errorf("UnmarshalJSON: %w", err)
+	}
+	object.Object = restore(object.Object, w.values).(map[string]any)
+	return nil
+}
+
+// unset is how a variable without a value is said; everything that is said after the values are in may repeat them.
 const unset = "variable substitution failed: "
 
+func (s *substituter) eval(text string) (string, error) {
+	replaced, err := envsubst.Eval(text, func(name string) (string, bool) {
+		value, known := s.variables[name]
+		return value, known
+	})
+	if err != nil {
+		return "", fmt.Errorf(unset+"%w", err)
+	}
+	return replaced, nil
+}
+
 func (s *substituter) explain(kind, name string, err error) error {
-	message := strings.TrimPrefix(err.Error(), "envsubst error: ")
+	message := err.Error()
 	if len(s.secret) > 0 && !strings.HasPrefix(message, unset) && !strings.Contains(message, "var name is invalid") {
 		message = "the object is not valid with the values of its variables; why is withheld because some come from a Secret"
 	}

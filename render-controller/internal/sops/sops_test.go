@@ -320,3 +320,37 @@ func FuzzFile(f *testing.F) {
 		}
 	})
 }
+
+// TestIntegersAreExact: an integer of 64 bits is what the author wrote, encrypted or beside what is, in a file or in an object.
+func TestIntegersAreExact(t *testing.T) {
+	k := newKey(t)
+	for name, tt := range map[string]struct {
+		content string
+		format  formats.Format
+	}{
+		"YAML": {"apiVersion: example.com/v1\nkind: Thing\nmetadata:\n    name: a\nspec:\n    id: 9123456789012345678\ndata:\n    id: 9123456789012345677\n", formats.Yaml},
+		"JSON": {`{"apiVersion":"example.com/v1","kind":"Thing","metadata":{"name":"a"},"spec":{"id":9123456789012345678},"data":{"id":9123456789012345677}}`, formats.Json},
+	} {
+		encrypted := encrypt(t, tt.content, tt.format, k.recipient, values)
+		d := New(Options{Unwrap: k.ring(t).Unwrap})
+		clear, _, _, err := d.File("f", []byte(encrypted), annotation)
+		if err != nil || !strings.Contains(string(clear), "9123456789012345678") || !strings.Contains(string(clear), "9123456789012345677") {
+			t.Errorf("%s file: %s, error %v", name, clear, err)
+		}
+		if tt.format != formats.Json {
+			continue
+		}
+		object := &unstructured.Unstructured{}
+		if err := object.UnmarshalJSON([]byte(encrypted)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.Object(object); err != nil {
+			t.Fatal(err)
+		}
+		for field, want := range map[string]int64{"spec": 9123456789012345678, "data": 9123456789012345677} {
+			if got, _, err := unstructured.NestedInt64(object.Object, field, "id"); err != nil || got != want {
+				t.Errorf("object: %s.id is %d, error %v, want %d", field, got, err, want)
+			}
+		}
+	}
+}
