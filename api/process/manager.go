@@ -50,7 +50,7 @@ func (s *Settings) shard() []string {
 // NewManager sets up logging, and makes a manager with a probe that says that the process lives. It finds the API server as
 // kubectl does, or from within a Pod.
 func (s *Settings) NewManager(options ctrl.Options) (manager.Manager, error) {
-	logger.SetLogger(logger.NewLogger(s.Log))
+	logger.SetLogger(quietProbes(logger.NewLogger(s.Log)))
 	mgr, err := ctrl.NewManager(runtimeclient.GetConfigOrDie(s.Client), options)
 	if err != nil {
 		return nil, fmt.Errorf("create manager: %w", err)
