@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"syscall"
+	"time"
 
 	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/api/redact"
@@ -25,6 +26,9 @@ type outcome struct {
 	rendering *v1alpha1.Rendering
 	// warnings for the user.
 	warnings []string
+	// built says that there was a build, and took how long it lasted.
+	built bool
+	took  time.Duration
 }
 
 // act does what was decided. The outcome is nil when there is nothing to report.
@@ -35,16 +39,16 @@ func (r *reconciler) act(ctx context.Context, o *observation, action plan.Action
 		return nil, r.options.Store.Remove(r.stored(o))
 	case plan.Fail:
 		return &outcome{problem: o.state.Problem}, nil
-	case plan.GiveWay:
-		r.memory.update(o.name, func(m *memo) { m.gaveWay = o.artifact.Digest })
-		return nil, errGaveWay
+	case plan.Yield:
+		r.memory.update(o.name, func(m *memo) { m.yielded = o.artifact.Digest })
+		return nil, errYielded
 	case plan.Keep:
 		known := r.memory.update(o.name, func(m *memo) { m.artifact, m.missing, m.lost = o.artifact.Digest, "", loss{} })
 		return &outcome{rendering: plan.Good(&o.state), warnings: known.warnings}, nil
 	case plan.Render:
 		done, err := r.render(ctx, o)
-		if told := r.told(o, err); told != nil {
-			return &outcome{problem: told}, nil
+		if problem := r.problemOf(o, err); problem != nil {
+			return &outcome{problem: problem}, nil
 		}
 		return done, err
 	default:
@@ -52,14 +56,14 @@ func (r *reconciler) act(ctx context.Context, o *observation, action plan.Action
 	}
 }
 
-// told is what a user is told of an error; nil for one that trying again may mend.
-func (r *reconciler) told(o *observation, err error) *plan.Problem {
+// problemOf is what an error means to a user; nil for one that trying again may mend.
+func (r *reconciler) problemOf(o *observation, err error) *plan.Problem {
 	var failed *render.Failure
 	var known *problem
 	switch {
 	case errors.As(err, &failed) && failed.Lost:
-		told := r.memory.lose(o, plan.Problem{Reason: failed.Reason, Message: failed.Message})
-		return &told
+		lost := r.memory.lose(o, plan.Problem{Reason: failed.Reason, Message: failed.Message})
+		return &lost
 	case errors.As(err, &failed):
 		return &plan.Problem{Reason: failed.Reason, Message: failed.Message}
 	case errors.As(err, &known):
@@ -67,22 +71,22 @@ func (r *reconciler) told(o *observation, err error) *plan.Problem {
 	case errors.Is(err, seal.ErrNoRecipients):
 		return &plan.Problem{Reason: render.ReasonArtifact, Message: seal.ErrNoRecipients.Error(), Waiting: true}
 	case errors.Is(err, seal.ErrInvalid):
-		return &plan.Problem{Reason: render.ReasonArtifact, Message: err.Error(), Retry: r.options.RetryArtifact}
+		return &plan.Problem{Reason: render.ReasonArtifact, Message: err.Error(), Retry: r.options.RetryArtifact, Operator: true}
 	default:
 		return nil
 	}
 }
 
-// oneSuspect lets only one subject at a time through that workers were lost on. The others are never kept from all workers.
-func (r *reconciler) oneSuspect(o *observation) (release func(), err error) {
+// isolate lets only one subject at a time through that workers were lost on. The others are never kept from all workers.
+func (r *reconciler) isolate(o *observation) (release func(), err error) {
 	if r.memory.get(o.name, o.state.Subject.UID).lost.times == 0 {
 		return func() {}, nil
 	}
 	select {
-	case r.options.suspects <- struct{}{}:
-		return func() { <-r.options.suspects }, nil
+	case r.options.quarantine <- struct{}{}:
+		return func() { <-r.options.quarantine }, nil
 	default:
-		return nil, errSuspect
+		return nil, errQuarantined
 	}
 }
 
@@ -93,13 +97,12 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 		return nil, err
 	}
 	defer release()
-	leave, err := r.oneSuspect(o)
+	leave, err := r.isolate(o)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	r.options.Builds.WithLabelValues(r.observer.kind()).Inc()
-	result, err := r.options.Renderer.Render(ctx, &o.job, o.keys)
+	result, took, err := r.build(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +110,7 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 	if err != nil {
 		return nil, err
 	}
-	done := &outcome{rendering: plan.Good(&o.state), warnings: result.Warnings}
+	done := &outcome{rendering: plan.Good(&o.state), warnings: result.Warnings, built: true, took: took}
 	if plan.MustSeal(&o.state, string(tag)) || r.memory.outdated(o, output) {
 		if done.rendering, err = r.seal(ctx, o, tag, &result.Content); err != nil {
 			return nil, err
@@ -120,6 +123,17 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 		}
 	})
 	return done, nil
+}
+
+// build has a worker do the job. What was called off is neither made nor failed.
+func (r *reconciler) build(ctx context.Context, o *observation) (render.Result, time.Duration, error) {
+	started := r.memory.clock.Now()
+	result, err := r.options.Renderer.Render(ctx, &o.job, o.keys)
+	took := r.memory.clock.Since(started)
+	if ctx.Err() == nil {
+		r.options.Metrics.Built(r.observer.kind(), took, err != nil)
+	}
+	return result, took, err
 }
 
 // fetch brings the artifact to disk, and puts its path into the job.
@@ -197,7 +211,10 @@ func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag
 		return nil, &render.Failure{Reason: render.ReasonBuild, Message: err.Error()}
 	}
 	if err != nil {
-		return nil, r.soonf(render.ReasonArtifact, "render-controller cannot keep the rendering on its volume: %v", err)
+		return nil, &problem{plan.Problem{
+			Reason: render.ReasonArtifact, Message: fmt.Sprintf("render-controller cannot keep the rendering on its volume: %v", err),
+			Retry: r.options.RetryArtifact, Operator: true,
+		}}
 	}
 	return &v1alpha1.Rendering{
 		Tag: string(tag), Digest: file.Digest, URL: fileserver.URL(r.options.Advertised, file.Path), Size: file.Size,

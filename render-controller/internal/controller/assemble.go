@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/render-controller/internal/config"
+	"github.com/sluice-gitops/sluice/render-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
 	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
 	"github.com/sluice-gitops/sluice/render-controller/internal/store"
@@ -34,16 +35,22 @@ func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, message
 	if err != nil {
 		return nil, err
 	}
+	metrics := measure.New()
 	pool := worker.NewPool(worker.Options{
 		Command: workerCommand, Folder: folder, Size: cfg.Concurrent, Deadline: cfg.BuildTimeout, MemoryLimit: cfg.BuildMemory,
-		Confined: func(c worker.Confinement) { mgr.GetLogger().Info("workers are confined", "by", c.String()) },
+		Confined:  func(c worker.Confinement) { mgr.GetLogger().Info("workers are confined", "by", c.String()) },
+		Restarted: func(cause worker.Cause) { metrics.Lost(string(cause)) },
 	})
 	release = func() { pool.Close(); _ = files.Close() }
 	options := &Options{
 		Trees: trees, Renderer: &render.Renderer{Pool: pool}, Store: files,
 		Access:     access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
 		Advertised: cfg.StorageAdvAddr, Namespace: cfg.Namespace, WarnOnMAC: cfg.WarnOnMAC,
-		Concurrent: cfg.Concurrent, RetryArtifact: cfg.RequeueDependency,
+		Concurrent: cfg.Concurrent, RetryArtifact: cfg.RequeueDependency, Metrics: metrics,
+	}
+	if err := register(metrics, options, pool, mgr.GetClient()); err != nil {
+		release()
+		return nil, err
 	}
 	if err := add(ctx, mgr, cfg, messages, options); err != nil {
 		release()
@@ -59,9 +66,6 @@ func add(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages bus
 		return fmt.Errorf("live client: %w", err)
 	}
 	options.Seals = &seal.Store{Client: live, Namespace: cfg.Namespace, Clock: clock.RealClock{}}
-	if options.Builds, err = countBuilds(); err != nil {
-		return err
-	}
 	options.Outbox, err = cfg.Outbox(mgr, messages, func() { reannounce(ctx, mgr.GetClient(), options.Outbox) })
 	if err != nil {
 		return err

@@ -37,8 +37,8 @@ type memo struct {
 	output rendering.Tag
 	// missing is the URL at which there was no artifact.
 	missing string
-	// gaveWay is the digest of the artifact for which the subject has let others go first.
-	gaveWay string
+	// yielded is the digest of the artifact for which the subject has let others go first.
+	yielded string
 	// lost tells of the workers that were lost since the latest rendering.
 	lost loss
 }
@@ -49,7 +49,7 @@ type loss struct {
 	artifact string
 	// times in a row, with these inputs.
 	times int
-	// until is how long the subject rests, with problem told.
+	// until is how long the subject rests, with the problem reported.
 	until   time.Time
 	problem plan.Problem
 }
@@ -87,7 +87,7 @@ func (m *memory) missing(name types.NamespacedName, uid types.UID, url string) (
 	return again
 }
 
-// lose notes that a worker was lost on what was observed, and returns what to tell.
+// lose notes that a worker was lost on what was observed, and returns the problem to report.
 func (m *memory) lose(o *observation, problem plan.Problem) plan.Problem {
 	m.update(o.name, func(known *memo) {
 		if known.uid != o.state.Subject.UID {
@@ -99,6 +99,7 @@ func (m *memory) lose(o *observation, problem plan.Problem) plan.Problem {
 		}
 		problem.Retry = min(longestRest, firstRest<<min(l.times, 10))
 		l.times++
+		problem.Attempt = l.times
 		problem.Message = fmt.Sprintf("%s (%d in a row so far); it is rendered again after %s, and at once when its source or spec changes or on request",
 			problem.Message, l.times, problem.Retry)
 		l.until, l.problem = m.clock.Now().Add(problem.Retry), problem
@@ -106,7 +107,7 @@ func (m *memory) lose(o *observation, problem plan.Problem) plan.Problem {
 	return problem
 }
 
-// resting returns what to tell of a subject that rests; nil for any other.
+// resting returns the problem to report of a subject that rests; nil for any other.
 func (m *memory) resting(o *observation) *plan.Problem {
 	lost := m.get(o.name, o.state.Subject.UID).lost
 	left := lost.until.Sub(m.clock.Now())

@@ -28,8 +28,8 @@ func TestLosses(t *testing.T) {
 		t.Errorf("rests %v, want %v seconds", rests, want)
 	}
 	clock.SetTime(clock.Now().Add(14 * time.Minute))
-	if told := m.resting(o); told == nil || told.Retry != time.Minute || told.Reason != "BuildFailed" {
-		t.Errorf("a minute before its end a rest is %+v", told)
+	if resting := m.resting(o); resting == nil || resting.Retry != time.Minute || resting.Reason != "BuildFailed" {
+		t.Errorf("a minute before its end a rest is %+v", resting)
 	}
 	other := *o
 	other.artifact.Digest = "sha256:b"

@@ -1,28 +1,20 @@
 package controller
 
 import (
-	"errors"
-	"fmt"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"sigs.k8s.io/controller-runtime/pkg/metrics"
+	"github.com/sluice-gitops/sluice/api/process"
+	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/render-controller/internal/measure"
+	"github.com/sluice-gitops/sluice/render-controller/internal/worker"
 )
 
-// countBuilds returns the registered counter of [Options.Builds].
-func countBuilds() (*prometheus.CounterVec, error) {
-	builds := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sluice_render_builds_total",
-		Help: "Renderings that were built by kustomize or helm, by kind of subject. A subject that a commit leaves as it was is not built.",
-	}, []string{"kind"})
-	err := metrics.Registry.Register(builds)
-	var known prometheus.AlreadyRegisteredError
-	if errors.As(err, &known) {
-		if earlier, ok := known.ExistingCollector.(*prometheus.CounterVec); ok {
-			return earlier, nil
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("register the counter of builds: %w", err)
-	}
-	return builds, nil
+// register has all that this process measures scraped. cached lists the Renders.
+func register(metrics *measure.Metrics, options *Options, pool *worker.Pool, cached client.Reader) error {
+	return process.Register(append(metrics.Collectors(),
+		&measure.State{Trees: options.Trees.Usage, Workers: pool.Workers, Stored: options.Store.Size},
+		&process.Readiness{Reader: cached, Kinds: map[string]func() client.ObjectList{
+			v1alpha1.RenderKind: func() client.ObjectList { return &v1alpha1.RenderList{} },
+		}},
+	)...)
 }

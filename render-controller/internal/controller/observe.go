@@ -54,7 +54,7 @@ func problemf(reason, format string, args ...any) error {
 	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...)}}
 }
 
-// waitingf is a problem that goes away by itself: its source has not come that far yet. Nobody needs to be told.
+// waitingf is a problem that goes away by itself: its source has not come that far yet. Nobody needs to act.
 func waitingf(reason, format string, args ...any) error {
 	return &problem{plan.Problem{Reason: reason, Message: fmt.Sprintf(format, args...), Waiting: true}}
 }
@@ -91,7 +91,7 @@ func (r *reconciler) observe(ctx context.Context, name types.NamespacedName) (*o
 			o.state.Problem = &known.Problem
 			return o, nil
 		}
-		if err != nil || o.state.Suspended || plan.Decide(&o.state) == plan.GiveWay {
+		if err != nil || o.state.Suspended || plan.Decide(&o.state).Action == plan.Yield {
 			return o, err
 		}
 	}
@@ -134,7 +134,7 @@ func (r *reconciler) replay(ctx context.Context, o *observation) error {
 	}
 	defer release()
 	o.state.Replayed = trace.Stands(known.trace, unpacked.Manifest.Answer)
-	o.state.GaveWay = known.gaveWay == o.artifact.Digest
+	o.state.Yielded = known.yielded == o.artifact.Digest
 	return nil
 }
 
@@ -155,7 +155,7 @@ func (r *reconciler) recall(ctx context.Context, o *observation) error {
 		return err
 	}
 	o.state.Sealed.Recipients = recipients.Fingerprint
-	if resting := r.memory.resting(o); resting != nil && !o.state.Asked && plan.Decide(&o.state) == plan.Render {
+	if resting := r.memory.resting(o); resting != nil && !o.state.Asked && plan.Decide(&o.state).Action == plan.Render {
 		return &problem{*resting}
 	}
 	return nil

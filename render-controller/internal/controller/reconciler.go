@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/jitter"
-	"github.com/prometheus/client_golang/prometheus"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -15,6 +14,8 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/bus/outbox"
+	"github.com/sluice-gitops/sluice/api/logkey"
+	"github.com/sluice-gitops/sluice/render-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/render-controller/internal/render"
 	"github.com/sluice-gitops/sluice/render-controller/internal/seal"
@@ -30,8 +31,8 @@ type Options struct {
 	Store    *store.Store
 	Access   access.Checker
 	Outbox   *outbox.Outbox
-	// Builds counts the renderings that were built, by kind: what a commit did not change is not built.
-	Builds *prometheus.CounterVec
+	// Metrics counts what is built and what is not; it may be nil.
+	Metrics *measure.Metrics
 	// Advertised is the host, or the URL, at which the store is served.
 	Advertised string
 	// Namespace the controllers run in.
@@ -43,8 +44,8 @@ type Options struct {
 	// RetryArtifact is how often to ask for an artifact that was not there.
 	RetryArtifact time.Duration
 
-	// suspects has room for one subject that workers were lost on: they never take all workers.
-	suspects chan struct{}
+	// quarantine has room for one subject that workers were lost on: such subjects never take all workers.
+	quarantine chan struct{}
 }
 
 // observer reads what subjects of one kind depend on.
@@ -73,12 +74,14 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	switch {
 	case errors.Is(err, errAway):
 		return again(min(r.options.RetryArtifact, soon), ownTurn), nil
-	case errors.Is(err, errGaveWay):
+	case errors.Is(err, errYielded):
 		return again(time.Millisecond, lastTurn), nil
-	case errors.Is(err, errSuspect):
+	case errors.Is(err, errQuarantined):
 		return again(soon, lastTurn), nil
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return again(conflictDelay, ownTurn), nil // the cache is behind our own last write
+	case err != nil && ctx.Err() != nil:
+		return ctrl.Result{}, nil // the process ends, and looks at every subject when it starts again
 	}
 	return jitter.JitteredRequeueInterval(again(wait, ownTurn)), err
 }
@@ -89,7 +92,9 @@ func (r *reconciler) attempt(ctx context.Context, name types.NamespacedName) (ti
 	if err != nil {
 		return 0, fmt.Errorf("observe: %w", err)
 	}
-	done, err := r.act(ctx, o, plan.Decide(&o.state))
+	decision := plan.Decide(&o.state)
+	ctrl.LoggerFrom(ctx).V(logkey.Debug).Info("decided", logkey.Step, decision.Action.String(), logkey.Rule, decision.Rule)
+	done, err := r.act(ctx, o, decision.Action)
 	if err != nil || done == nil {
 		return 0, err
 	}
@@ -115,10 +120,10 @@ const soon = 2 * time.Second
 var (
 	// errAway: the artifact was not there, for the first time: mostly the source is about to say where it is now.
 	errAway = errors.New("the artifact cannot be had yet")
-	// errGaveWay lets other subjects go first.
-	errGaveWay = errors.New("gave way")
-	// errSuspect: another subject that workers were lost on is being rendered.
-	errSuspect = errors.New("one suspect at a time")
+	// errYielded lets other subjects go first.
+	errYielded = errors.New("yielded to other subjects")
+	// errQuarantined: another subject that workers were lost on is being rendered.
+	errQuarantined = errors.New("one subject that workers were lost on at a time")
 )
 
 // shortestRetry keeps a subject that fails from taking all turns, whatever its spec says: the API server takes any interval.

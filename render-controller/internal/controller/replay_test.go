@@ -58,7 +58,7 @@ func builds(t *testing.T) float64 {
 	must(t, err)
 	for _, family := range families {
 		for _, metric := range family.GetMetric() {
-			if family.GetName() == "sluice_render_builds_total" && metric.GetLabel()[0].GetValue() == kustomization {
+			if family.GetName() == "sluice_builds_total" && metric.GetLabel()[0].GetValue() == kustomization && metric.GetLabel()[1].GetValue() == "made" {
 				return metric.GetCounter().GetValue()
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
@@ -32,10 +33,17 @@ func (r *reconciler) report(ctx context.Context, o *observation, done *outcome) 
 	default:
 		err = r.client.Update(ctx, want)
 	}
-	if err == nil && transitioned(have, want) {
+	if err != nil {
+		return err
+	}
+	if transitioned(have, want) {
 		announce(r.options.Outbox, want)
 	}
-	return err
+	if have != nil && have.Source.Revision != want.Source.Revision && done.problem == nil && !done.built {
+		r.options.Metrics.Kept(r.observer.kind())
+	}
+	logOutcome(ctrl.LoggerFrom(ctx), have, want, done)
+	return nil
 }
 
 // recordFor is the Render that tells of an outcome.
@@ -68,15 +76,18 @@ func (r *reconciler) recordFor(o *observation, done *outcome) *v1alpha1.Render {
 }
 
 func success(o *observation, done *outcome) string {
-	objects := "1 object"
-	if n := done.rendering.Objects; n != 1 {
-		objects = fmt.Sprintf("%d objects", n)
-	}
-	message := "rendered " + objects + " of " + o.source.Revision
+	message := "rendered " + count(done.rendering.Objects) + " of " + o.source.Revision
 	if len(done.warnings) > 0 {
 		message += "; warning: " + strings.Join(done.warnings, "; ")
 	}
 	return message
+}
+
+func count(objects int64) string {
+	if objects == 1 {
+		return "1 object"
+	}
+	return fmt.Sprintf("%d objects", objects)
 }
 
 // ownerOf refers to the subject, so that the record goes with it.

@@ -106,7 +106,7 @@ func TestMemory(t *testing.T) {
 	m := newMemory()
 	name := types.NamespacedName{Namespace: "apps", Name: "web"}
 	m.update(name, func(latest *memo) { *latest = memo{uid: "1", tag: "t"} })
-	if got := m.update(name, func(latest *memo) { latest.gaveWay = "d" }); got.tag != "t" || got.gaveWay != "d" {
+	if got := m.update(name, func(latest *memo) { latest.yielded = "d" }); got.tag != "t" || got.yielded != "d" {
 		t.Errorf("an update of one field gave %+v", got)
 	}
 	for reason, c := range map[string]struct {
@@ -143,9 +143,9 @@ func TestTooLarge(t *testing.T) {
 		"data": map[string]any{"color": strings.Repeat("x", rendering.MaxObject)},
 	}}
 	_, _, err := r.tags(t.Context(), &render.Result{Content: rendering.Content{Objects: []rendering.Object{{Object: object}}}})
-	told := r.told(&observation{}, err)
-	if told == nil || told.Reason != render.ReasonBuild || !strings.Contains(told.Message, "ConfigMap") ||
-		!strings.Contains(told.Message, "settings") || !strings.Contains(told.Message, "bytes") {
-		t.Errorf("error %v, told %+v", err, told)
+	reported := r.problemOf(&observation{}, err)
+	if reported == nil || reported.Reason != render.ReasonBuild || !strings.Contains(reported.Message, "ConfigMap") ||
+		!strings.Contains(reported.Message, "settings") || !strings.Contains(reported.Message, "bytes") {
+		t.Errorf("error %v, reported %+v", err, reported)
 	}
 }

@@ -41,7 +41,7 @@ const (
 
 // Setup adds the reconcilers of both kinds to the manager, with their watches.
 func Setup(ctx context.Context, mgr ctrl.Manager, options *Options) error {
-	options.suspects = make(chan struct{}, 1)
+	options.quarantine = make(chan struct{}, 1)
 	if err := addIndexes(ctx, mgr.GetFieldIndexer()); err != nil {
 		return fmt.Errorf("index the cache: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/api/logkey"
 	"github.com/sluice-gitops/sluice/render-controller/internal/store"
 )
 
@@ -31,8 +32,8 @@ func (s *sweeper) Start(ctx context.Context) error {
 	}
 	for _, subject := range subjects {
 		if err := s.sweep(ctx, subject); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "cannot remove the renderings of a subject that may be gone",
-				"kind", subject.Kind, "namespace", subject.Namespace, "name", subject.Name)
+			logkey.Of(ctrl.LoggerFrom(ctx), subject.Kind, subject.Namespace, subject.Name).
+				Error(err, "cannot remove the renderings of a subject that may be gone")
 		}
 	}
 	return nil

@@ -27,7 +27,8 @@ type build struct {
 	files     *fileSystem
 	decrypter Decrypter
 	recorder  trace.Recorder
-	spoiled   bool
+	// schemaChanged is set when a kustomization brings a schema of its own.
+	schemaChanged bool
 	// copies is set when a kustomization copies values between objects, so that taint may be anywhere.
 	copies    bool
 	decrypted bool
@@ -58,7 +59,7 @@ func Build(tree Tree, in *Input, decrypter Decrypter) (result Result, err error)
 	if err != nil {
 		return Result{}, b.explain(err)
 	}
-	return Result{Objects: objects, Trace: b.recorder.Entries(), Spoiled: b.spoiled}, nil
+	return Result{Objects: objects, Trace: b.recorder.Entries(), SchemaChanged: b.schemaChanged}, nil
 }
 
 // run calls kustomize: files from anywhere in the tree, no plugins, the schema that kustomize brings.
@@ -121,7 +122,7 @@ func (b *build) inspect(name string, content []byte) ([]byte, error) {
 	if err != nil || k == nil {
 		return content, err
 	}
-	b.spoiled = b.spoiled || len(k.OpenAPI) > 0
+	b.schemaChanged = b.schemaChanged || len(k.OpenAPI) > 0
 	b.copies = b.copies || len(k.Replacements) > 0 || len(k.Vars) > 0 || len(k.Transformers) > 0
 	if b.decrypter != nil {
 		announce(b.decrypter, path.Dir(name), k)

@@ -262,13 +262,13 @@ func TestSecretVariableTaintsWhatItTouches(t *testing.T) {
 	}
 }
 
-func TestSchemaOfItsOwnSpoils(t *testing.T) {
+func TestSchemaOfItsOwn(t *testing.T) {
 	schema := `{"definitions":{"com.example.v1.Thing":{"type":"object","x-kubernetes-group-version-kind":[{"group":"example.com","kind":"Thing","version":"v1"}]}}}`
 	result, err := Build(writeTree(t, map[string]string{
 		"kustomization.yaml": "resources: [a.yaml]\nopenapi: {path: schema.json}\n", "a.yaml": settings, "schema.json": schema,
 	}), &Input{}, nil)
-	if err != nil || !result.Spoiled {
-		t.Errorf("spoiled %v, error %v; want spoiled", result.Spoiled, err)
+	if err != nil || !result.SchemaChanged {
+		t.Errorf("schema changed: %v, error %v; want it changed", result.SchemaChanged, err)
 	}
 }
 

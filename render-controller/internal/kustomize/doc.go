@@ -6,5 +6,5 @@
 // that Flux would write for the subject. substitute.go replaces the variables of spec.postBuild in the built objects.
 //
 // kustomize keeps global state: one build at a time in a process, and none after a build that loaded a schema of its own
-// (see [Result.Spoiled]).
+// (see [Result.SchemaChanged]).
 package kustomize

@@ -84,7 +84,7 @@ func (f *fileSystem) read(inside string) ([]byte, error) {
 	case f.stat(inside) == trace.Directory:
 		f.recorder.Record(trace.CallRead, inside, trace.Directory)
 	default:
-		f.recorder.Spoil()
+		f.recorder.Invalidate()
 	}
 	return content, err
 }
@@ -139,7 +139,7 @@ func (f *fileSystem) ReadDir(name string) ([]string, error) {
 	}
 	entries, err := f.tree.ReadDir(inside)
 	if err != nil {
-		f.recorder.Spoil()
+		f.recorder.Invalidate()
 		return nil, err
 	}
 	names := make([]string, 0, len(entries))

@@ -61,8 +61,8 @@ type Result struct {
 	Objects []Object
 	// Trace of what was read; nil when it was too much to keep.
 	Trace []trace.Entry
-	// Spoiled is set when the build has changed kustomize's global schema: no other may follow in this process.
-	Spoiled bool
+	// SchemaChanged is set when the build has changed kustomize's global schema: no other may follow in this process.
+	SchemaChanged bool
 }
 
 // Decrypter decrypts what a build reads and makes. [Build] does without when it is nil, and then refuses an encrypted

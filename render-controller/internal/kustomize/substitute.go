@@ -18,10 +18,10 @@ import (
 // substituteKey on an object, as a label or an annotation with the value "disabled", leaves its variables alone.
 const substituteKey = "kustomize.toolkit.fluxcd.io/substitute"
 
-var (
-	variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
-	lineEnds     = strings.NewReplacer("\r\n", "", "\n", "")
-)
+var variableName = regexp.MustCompile(`^[_[:alpha:]][_[:alpha:][:digit:]]*$`)
+
+// oneLine is the value of a variable: without line ends, as in Flux.
+func oneLine(value string) string { return strings.NewReplacer("\r\n", "", "\n", "").Replace(value) }
 
 // substituter replaces variables in built objects, with Flux's expressions. Nil replaces nothing.
 //
@@ -44,7 +44,7 @@ func newSubstituter(in *Substitution, schemas *schema.Set) *substituter {
 	}
 	s := &substituter{always: in.Always, variables: make(map[string]string, len(in.Variables)), schemas: schemas}
 	for name, value := range in.Variables {
-		s.variables[name] = lineEnds.Replace(value) // as Flux does
+		s.variables[name] = oneLine(value)
 		if slices.Contains(in.Secret, name) {
 			s.secret = append(s.secret, value)
 		}

@@ -67,11 +67,11 @@ data:
     first
     key: ` + v + `
 `}, &Input{Substitution: &Substitution{Variables: hostile}}, "a")
-			want := lineEnds.Replace(value)
+			want := oneLine(value)
 			if name == "quoted" {
 				want = "12" // as Flux's documentation advises
 			}
-			letters := lineEnds.Replace(value)
+			letters := oneLine(value)
 			metadata := map[string]any{
 				"name": "a", "labels": map[string]any{"x": want, "k" + letters: "y"},
 				"annotations": map[string]any{"x": want, "mixed": "a " + letters + " b", "colon": letters + ": c"},

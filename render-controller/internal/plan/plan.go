@@ -20,6 +20,10 @@ type Problem struct {
 	Waiting bool
 	// Retry is when to look again; the subject's own retry interval when zero.
 	Retry time.Duration
+	// Attempt counts the same problem in a row, where it is counted.
+	Attempt int
+	// Operator says that nobody but whoever operates the controllers can mend it.
+	Operator bool
 }
 
 // State is everything that was observed about one subject.
@@ -39,8 +43,8 @@ type State struct {
 	// Replayed is set when the source has another artifact than at the last rendering, and that one answers all that the
 	// rendering asked as the one before it did.
 	Replayed bool
-	// GaveWay is set when the subject has let others go first since the source moved.
-	GaveWay bool
+	// Yielded is set when the subject has let others go first since the source moved.
+	Yielded bool
 	// Known is the tag of the content that the very same inputs gave before; empty when that is not known.
 	Known string
 	// Sealed tells of the file that the record names.
@@ -65,8 +69,8 @@ const (
 	Nothing Action = iota
 	// Forget drops what is kept about a subject that is gone.
 	Forget
-	// GiveWay comes back later: a subject whose content most likely stands lets those go first whose content changed.
-	GiveWay
+	// Yield comes back later: a subject whose content most likely stands lets those go first whose content changed.
+	Yield
 	// Fail reports the problem. The last good rendering stays.
 	Fail
 	// Keep reports that the rendering in the record stands.
@@ -76,36 +80,79 @@ const (
 )
 
 func (a Action) String() string {
-	return [...]string{"nothing", "forget", "give way", "fail", "keep", "render"}[a]
+	return [...]string{"nothing", "forget", "yield", "fail", "keep", "render"}[a]
+}
+
+// Rule is why something is done, in one word.
+type Rule string
+
+// The rules, by what they say of the subject.
+const (
+	Gone              Rule = "Gone"
+	Deleting          Rule = "Deleting"
+	Suspended         Rule = "Suspended"
+	OthersFirst       Rule = "OthersFirst"
+	Hindered          Rule = "Hindered"
+	Unchanged         Rule = "Unchanged"
+	InputsChanged     Rule = "InputsChanged"
+	NeverRendered     Rule = "NeverRendered"
+	ContentChanged    Rule = "ContentChanged"
+	FileLost          Rule = "FileLost"
+	ReleaseChanged    Rule = "ReleaseChanged"
+	RecipientsChanged Rule = "RecipientsChanged"
+)
+
+// Decision is what to do, and why.
+type Decision struct {
+	Action Action
+	Rule   Rule
 }
 
 // Decide returns what to do.
-func Decide(s *State) Action {
+func Decide(s *State) Decision {
 	switch {
 	case !s.Exists:
-		return Forget
-	case s.Deleting, s.Suspended:
-		return Nothing
-	case s.Replayed && !s.GaveWay && !s.Asked:
-		return GiveWay
+		return Decision{Forget, Gone}
+	case s.Deleting:
+		return Decision{Nothing, Deleting}
+	case s.Suspended:
+		return Decision{Nothing, Suspended}
+	case s.Replayed && !s.Yielded && !s.Asked:
+		return Decision{Yield, OthersFirst}
 	case s.Problem != nil:
-		return Fail
-	case s.Known != "" && !MustSeal(s, s.Known):
-		return Keep
-	default:
-		return Render
+		return Decision{Fail, Hindered}
+	case Good(s) == nil:
+		return Decision{Render, NeverRendered}
+	case s.Known == "":
+		return Decision{Render, InputsChanged}
 	}
+	if rule := outdated(s, s.Known); rule != "" {
+		return Decision{Render, rule}
+	}
+	return Decision{Keep, Unchanged}
 }
 
 // MustSeal says whether content with that tag has to be sealed, or whether the file that the record names holds it, for
 // those who may open it now.
-func MustSeal(s *State, tag string) bool {
-	if Good(s) == nil {
-		return true
+func MustSeal(s *State, tag string) bool { return outdated(s, tag) != "" }
+
+// outdated is why the file that the record names does not hold the content with that tag; empty when it does.
+func outdated(s *State, tag string) Rule {
+	have := Good(s)
+	switch {
+	case have == nil:
+		return NeverRendered
+	case have.Tag != tag:
+		return ContentChanged
+	case !s.Sealed.OnDisk:
+		return FileLost
+	case !sameRelease(s.Record.Release, s.Release):
+		return ReleaseChanged
+	case s.Sealed.Recipients != "" && s.Sealed.Recipients != have.Recipients:
+		return RecipientsChanged
+	default:
+		return ""
 	}
-	have := s.Record.Rendering
-	return have.Tag != tag || !s.Sealed.OnDisk || !sameRelease(s.Record.Release, s.Release) ||
-		(s.Sealed.Recipients != "" && s.Sealed.Recipients != have.Recipients)
 }
 
 // Good returns the last good rendering of this very subject, not of one of the same name before it.

@@ -25,38 +25,48 @@ func TestDecide(t *testing.T) {
 		reason string
 		change func(*State)
 		want   Action
+		rule   Rule
 	}{
-		"gone":               {"what was kept goes too", func(s *State) { s.Exists = false }, Forget},
-		"deleting":           {"a record is never made again under a deletion", func(s *State) { s.Deleting, s.Record = true, nil }, Nothing},
-		"suspended":          {"nothing is done", func(s *State) { s.Suspended, s.Problem = true, &Problem{} }, Nothing},
-		"moved alongside":    {"others may have changed: they go first", func(s *State) { s.Replayed = true }, GiveWay},
-		"gave way":           {"it is its turn", func(s *State) { s.Replayed, s.GaveWay = true, true }, Keep},
-		"asked for":          {"somebody waits for it", func(s *State) { s.Replayed, s.Asked = true, true }, Keep},
-		"gave way, failed":   {"what stands in the way is seen when it is its turn", func(s *State) { s.Replayed, s.GaveWay, s.Problem = true, true, &Problem{} }, Fail},
-		"problem":            {"it cannot be rendered", func(s *State) { s.Problem = &Problem{Reason: "ArtifactFailed"} }, Fail},
-		"stands":             {"same inputs, same file", func(*State) {}, Keep},
-		"inputs changed":     {"nothing is known of them", func(s *State) { s.Known = "" }, Render},
-		"other content":      {"the record names something else", func(s *State) { s.Known = "hmac-sha256:b" }, Render},
-		"no record":          {"it was deleted, or is the first", func(s *State) { s.Record = nil }, Render},
-		"failed before":      {"there is no good rendering yet", func(s *State) { s.Record.Rendering = nil }, Render},
-		"another subject":    {"the record is of one of the same name before", func(s *State) { s.Record.Subject.UID = "0" }, Render},
-		"file lost":          {"the volume is new", func(s *State) { s.Sealed.OnDisk = false }, Render},
-		"other recipients":   {"those who may open it have changed", func(s *State) { s.Sealed.Recipients = "x" }, Render},
-		"nobody named":       {"the file that is there still serves", func(s *State) { s.Sealed.Recipients = "" }, Keep},
-		"release parameters": {"sync-controller asks for others", func(s *State) { s.Release = &v1alpha1.ReleaseParameters{Revision: 2} }, Render},
+		"gone":               {"what was kept goes too", func(s *State) { s.Exists = false }, Forget, Gone},
+		"deleting":           {"a record is never made again under a deletion", func(s *State) { s.Deleting, s.Record = true, nil }, Nothing, Deleting},
+		"suspended":          {"nothing is done", func(s *State) { s.Suspended, s.Problem = true, &Problem{} }, Nothing, Suspended},
+		"moved alongside":    {"others may have changed: they go first", func(s *State) { s.Replayed = true }, Yield, OthersFirst},
+		"yielded":            {"it is its turn", func(s *State) { s.Replayed, s.Yielded = true, true }, Keep, Unchanged},
+		"asked for":          {"somebody waits for it", func(s *State) { s.Replayed, s.Asked = true, true }, Keep, Unchanged},
+		"yielded, failed":    {"what stands in the way is seen when it is its turn", func(s *State) { s.Replayed, s.Yielded, s.Problem = true, true, &Problem{} }, Fail, Hindered},
+		"problem":            {"it cannot be rendered", func(s *State) { s.Problem = &Problem{Reason: "ArtifactFailed"} }, Fail, Hindered},
+		"stands":             {"same inputs, same file", func(*State) {}, Keep, Unchanged},
+		"inputs changed":     {"nothing is known of them", func(s *State) { s.Known = "" }, Render, InputsChanged},
+		"other content":      {"the record names something else", func(s *State) { s.Known = "hmac-sha256:b" }, Render, ContentChanged},
+		"no record":          {"it was deleted, or is the first", func(s *State) { s.Record = nil }, Render, NeverRendered},
+		"failed before":      {"there is no good rendering yet", func(s *State) { s.Record.Rendering = nil }, Render, NeverRendered},
+		"another subject":    {"the record is of one of the same name before", func(s *State) { s.Record.Subject.UID = "0" }, Render, NeverRendered},
+		"file lost":          {"the volume is new", func(s *State) { s.Sealed.OnDisk = false }, Render, FileLost},
+		"other recipients":   {"those who may open it have changed", func(s *State) { s.Sealed.Recipients = "x" }, Render, RecipientsChanged},
+		"nobody named":       {"the file that is there still serves", func(s *State) { s.Sealed.Recipients = "" }, Keep, Unchanged},
+		"release parameters": {"sync-controller asks for others", func(s *State) { s.Release = &v1alpha1.ReleaseParameters{Revision: 2} }, Render, ReleaseChanged},
 		"same parameters": {"they are the same", func(s *State) {
 			s.Release = &v1alpha1.ReleaseParameters{Revision: 2}
 			s.Record.Release = &v1alpha1.ReleaseParameters{Revision: 2}
-		}, Keep},
+		}, Keep, Unchanged},
 	}
+	rules := map[Rule]bool{}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			s := good()
 			c.change(s)
-			if got := Decide(s); got != c.want {
-				t.Errorf("%s: %v, want %v", c.reason, got, c.want)
+			if got, want := Decide(s), (Decision{c.want, c.rule}); got != want {
+				t.Errorf("%s: %+v, want %+v", c.reason, got, want)
 			}
+			rules[c.rule] = true
 		})
+	}
+	for _, rule := range []Rule{
+		Gone, Deleting, Suspended, OthersFirst, Hindered, Unchanged, InputsChanged, NeverRendered, ContentChanged, FileLost, ReleaseChanged, RecipientsChanged,
+	} {
+		if !rules[rule] {
+			t.Errorf("no case decides by the rule %s", rule)
+		}
 	}
 }
 

@@ -26,7 +26,7 @@ type child struct {
 }
 
 // handle does a [Job]: it is a [worker.Handler].
-func (c *child) handle(raw json.RawMessage, parent *worker.Parent) (result any, spoiled bool, err error) {
+func (c *child) handle(raw json.RawMessage, parent *worker.Parent) (result any, retire bool, err error) {
 	var job Job
 	if err := json.Unmarshal(raw, &job); err != nil {
 		return nil, false, fmt.Errorf("read job: %w", err)
@@ -34,16 +34,16 @@ func (c *child) handle(raw json.RawMessage, parent *worker.Parent) (result any, 
 	var end outcome
 	switch {
 	case job.Kustomize != nil:
-		spoiled, err = c.buildKustomization(&job, parent, &end)
+		retire, err = c.buildKustomization(&job, parent, &end)
 	case job.Helm != nil:
 		err = renderRelease(job.Helm, parent, &end)
 	default:
 		err = errors.New("a job without work")
 	}
 	if err != nil {
-		return nil, spoiled, err
+		return nil, retire, err
 	}
-	return end, spoiled, nil
+	return end, retire, nil
 }
 
 // open returns the tree at a path.
@@ -62,7 +62,7 @@ func (c *child) open(path string) (*tree.View, error) {
 	return view, nil
 }
 
-func (c *child) buildKustomization(job *Job, parent *worker.Parent, end *outcome) (spoiled bool, err error) {
+func (c *child) buildKustomization(job *Job, parent *worker.Parent, end *outcome) (retire bool, err error) {
 	source, err := c.open(job.Tree)
 	if err != nil {
 		return false, err
@@ -91,7 +91,7 @@ func (c *child) buildKustomization(job *Job, parent *worker.Parent, end *outcome
 	if files != nil {
 		end.Warnings = files.Warnings()
 	}
-	return result.Spoiled, nil
+	return result.SchemaChanged, nil
 }
 
 func kustomizeFailure(err error) *Failure {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"reflect"
 	"strings"
-	"sync"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -13,32 +12,35 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
-	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 )
 
-// types are the kinds with a Go type. They are collected when first asked for: most workers never ask.
-var types = sync.OnceValues(func() (*runtime.Scheme, error) {
-	return process.Scheme(apiextensionsv1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, sourcev1.AddToScheme, v1alpha1.AddToScheme)
-})
-
 // builtin returns the Go type of a kind; nil when there is none.
-func builtin(gvk schema.GroupVersionKind) reflect.Type {
-	known, err := types()
-	if err != nil {
-		return nil
+func (s *Set) builtin(gvk schema.GroupVersionKind) reflect.Type {
+	if t, known := clientgoscheme.Scheme.AllKnownTypes()[gvk]; known {
+		return t
 	}
-	return known.AllKnownTypes()[gvk]
+	if s.added == nil {
+		s.added = runtime.NewScheme()
+		for _, add := range []func(*runtime.Scheme) error{
+			apiextensionsv1.AddToScheme, kustomizev1.AddToScheme, helmv2.AddToScheme, sourcev1.AddToScheme, v1alpha1.AddToScheme,
+		} {
+			_ = add(s.added) // what cannot be added is not known
+		}
+	}
+	return s.added.AllKnownTypes()[gvk]
 }
 
-var unmarshaler = reflect.TypeFor[json.Unmarshaler]()
-
-// texts are the types that decode themselves, and that only from a JSON string.
-var texts = map[reflect.Type]bool{
-	reflect.TypeFor[metav1.Time]():      true,
-	reflect.TypeFor[metav1.MicroTime](): true,
-	reflect.TypeFor[metav1.Duration]():  true,
+// isText says of a type that decodes itself whether it does so from a JSON string alone.
+func isText(t reflect.Type) bool {
+	switch t {
+	case reflect.TypeFor[metav1.Time](), reflect.TypeFor[metav1.MicroTime](), reflect.TypeFor[metav1.Duration]():
+		return true
+	default:
+		return false
+	}
 }
 
 // pointee follows pointers. It is nil for a type that decodes itself, such as a quantity or an int-or-string.
@@ -46,7 +48,7 @@ func pointee(t reflect.Type) reflect.Type {
 	for t != nil && t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	if t == nil || !texts[t] && reflect.PointerTo(t).Implements(unmarshaler) {
+	if t == nil || !isText(t) && reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
 		return nil
 	}
 	return t
@@ -57,7 +59,7 @@ func goType(t reflect.Type) Type {
 	switch {
 	case t == nil:
 		return Unknown
-	case texts[t], t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8: // bytes are base64
+	case isText(t), t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8: // bytes are base64
 		return String
 	}
 	switch t.Kind() {
@@ -86,7 +88,7 @@ func goItem(t reflect.Type) reflect.Type {
 func goChild(t reflect.Type, name string) reflect.Type {
 	t = pointee(t)
 	switch {
-	case t == nil || texts[t]:
+	case t == nil || isText(t):
 		return nil
 	case t.Kind() == reflect.Map:
 		return t.Elem()

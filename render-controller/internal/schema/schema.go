@@ -4,6 +4,7 @@ import (
 	"reflect"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
@@ -28,9 +29,12 @@ type Field struct {
 	root bool
 }
 
-// Set is where schemas are looked up. The zero value knows Kubernetes' own kinds, and those of Flux and of Sluice.
+// Set is where schemas are looked up. The zero value knows Kubernetes' own kinds, and those of Flux and of Sluice. It is for one
+// goroutine.
 type Set struct {
-	crds map[schema.GroupVersionKind]map[string]any
+	// added are the kinds with a Go type that client-go does not know, once they were asked for.
+	added *runtime.Scheme
+	crds  map[schema.GroupVersionKind]map[string]any
 }
 
 // Of returns the schema of a kind's objects.
@@ -39,7 +43,7 @@ func (s *Set) Of(apiVersion, kind string) Field {
 	if known, ok := s.crds[gvk]; ok {
 		return Field{crd: known, root: true}
 	}
-	return Field{goType: builtin(gvk), root: true}
+	return Field{goType: s.builtin(gvk), root: true}
 }
 
 // Child returns what is known of the field of that name, or of the value of that key where the field is a map.

@@ -190,6 +190,26 @@ func (s *Store) Remove(subject Subject) error {
 	return nil
 }
 
+// Size returns how many bytes all files take.
+func (s *Store) Size() (int64, error) {
+	var size int64
+	err := fs.WalkDir(s.root.FS(), ".", func(_ string, entry fs.DirEntry, err error) error {
+		if ignoreMissing(err) != nil || entry == nil || entry.IsDir() {
+			return ignoreMissing(err)
+		}
+		info, err := entry.Info()
+		if err != nil {
+			return ignoreMissing(err) // replaced in the meantime
+		}
+		size += info.Size()
+		return nil
+	})
+	if err != nil {
+		return 0, fmt.Errorf("measure renderings: %w", err)
+	}
+	return size, nil
+}
+
 // Subjects lists who has files, with the kind in lower case.
 func (s *Store) Subjects() ([]Subject, error) {
 	dirs, err := fs.Glob(s.root.FS(), "*/*/*")

@@ -50,7 +50,7 @@ func Stands(entries []Entry, answer func(call, path string) string) bool {
 type Recorder struct {
 	entries []Entry
 	seen    map[Entry]struct{}
-	spoiled bool
+	invalid bool
 }
 
 // Record takes down an answer.
@@ -60,7 +60,7 @@ func (r *Recorder) Record(call, path, answer string) {
 		return
 	}
 	if len(r.entries) >= maxEntries {
-		r.Spoil()
+		r.Invalidate()
 		return
 	}
 	if r.seen == nil {
@@ -70,12 +70,12 @@ func (r *Recorder) Record(call, path, answer string) {
 	r.entries = append(r.entries, entry)
 }
 
-// Spoil says that the build was told something that no entry can hold: it has no trace then.
-func (r *Recorder) Spoil() { r.spoiled = true }
+// Invalidate says that the build was told something that no entry can hold: it has no trace then.
+func (r *Recorder) Invalidate() { r.invalid = true }
 
 // Entries returns what was recorded; nil when the build has no trace.
 func (r *Recorder) Entries() []Entry {
-	if r.spoiled {
+	if r.invalid {
 		return nil
 	}
 	return r.entries

@@ -51,7 +51,7 @@ func TestRecorder(t *testing.T) {
 	if got := r.Entries(); len(got) != 2 || got[0].Call != CallRead || got[1].Call != CallStat {
 		t.Errorf("entries %v, want each question once, in order", got)
 	}
-	r.Spoil()
+	r.Invalidate()
 	if got := r.Entries(); got != nil {
 		t.Errorf("%d entries of a build that was told what no entry holds", len(got))
 	}

@@ -178,6 +178,13 @@ func (c *Cache) unpin(held *entry) {
 	}
 }
 
+// Usage returns how many artifacts the cache holds, and how many bytes they take.
+func (c *Cache) Usage() (entries int, bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.entries), c.size + c.blobs.bytes()
+}
+
 // MakeRoom drops all that nobody has pinned, for a disk that is full, and says whether there was anything.
 func (c *Cache) MakeRoom() bool {
 	c.mu.Lock()

@@ -225,7 +225,7 @@ func TestConfinement(t *testing.T) {
 		t.Run(part, func(t *testing.T) {
 			place := somewhere(t)
 			pool, said := confinedPool(t, part, place.Folder)
-			runJob(t, pool, job{Do: "spoil"}) // the next is another child's, and said is still the first's
+			runJob(t, pool, job{Do: "retire"}) // the next is another child's, and said is still the first's
 			inForce := *said.Load()
 			checkAgainstKernel(t, part, inForce)
 			for name, attempt := range attempts() {
@@ -255,7 +255,7 @@ func BenchmarkStart(b *testing.B) {
 			pool := NewPool(Options{Command: []string{os.Args[0], "worker", part}, Size: 1, Folder: b.TempDir()})
 			defer pool.Close()
 			for b.Loop() {
-				if _, err := pool.Run(b.Context(), job{Do: "spoil"}, &peer{}); err != nil {
+				if _, err := pool.Run(b.Context(), job{Do: "retire"}, &peer{}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -17,6 +17,8 @@ type Options struct {
 	Folder string
 	// Confined is told once, by the first child, what it has taken from itself. It may be nil, and must not block.
 	Confined func(Confinement)
+	// Restarted is told why a child could not do another job. It may be nil, and must not block.
+	Restarted func(Cause)
 	// Size is how many children work at a time; 4 when zero.
 	Size int
 	// Idle is how long a child without a job stays; 30 seconds when zero.
@@ -106,10 +108,36 @@ func (p *Pool) Run(ctx context.Context, job any, peer Peer) (json.RawMessage, er
 	release()
 	if err != nil || !again || child.killed.Load() != nil {
 		child.stop()
+		p.restarted(child, err)
 		return result, err
 	}
 	p.give(child)
 	return result, nil
+}
+
+// restarted tells why a child has to be replaced: as the pool has ended it, or as its job's error says. A job that was called off is
+// no reason.
+func (p *Pool) restarted(child *process, err error) {
+	cause := Retired
+	var lost *LostError
+	switch killed := child.killed.Load(); {
+	case killed != nil:
+		cause = killed.cause
+	case errors.As(err, &lost):
+		cause = Crashed
+	case err != nil:
+		return
+	}
+	if p.options.Restarted != nil && cause != calledOff {
+		p.options.Restarted(cause)
+	}
+}
+
+// Workers returns how many children have a job, and how many wait for one.
+func (p *Pool) Workers() (busy, idle int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.slots), len(p.idle)
 }
 
 // Close ends the idle children, and those that work when their jobs are done.
@@ -219,14 +247,14 @@ func (p *Pool) watch(ctx context.Context, child *process) (release func()) {
 			case <-finished:
 				return
 			case <-ctx.Done():
-				child.kill("was stopped")
+				child.kill(calledOff, "was stopped")
 				return
 			case <-deadline.C:
-				child.kill(fmt.Sprintf("did not end within %s and was stopped", p.options.Deadline))
+				child.kill(Deadline, fmt.Sprintf("did not end within %s and was stopped", p.options.Deadline))
 				return
 			case <-memory.C:
 				if reason := p.memory.excess(child); reason != "" {
-					child.kill(reason)
+					child.kill(Memory, reason)
 					return
 				}
 			}

@@ -19,8 +19,8 @@ type process struct {
 	frames  *bufio.Reader
 	// greet takes what the child says of itself in its first frame; nil when it has.
 	greet func(Confinement)
-	// killed says why the parent killed it; empty while it did not.
-	killed atomic.Pointer[string]
+	// killed says why the parent killed it; nil while it did not.
+	killed atomic.Pointer[ending]
 	// gone is closed when it has ended.
 	gone chan struct{}
 	idle *time.Timer
@@ -70,8 +70,8 @@ func (p *process) ended() bool {
 }
 
 // kill ends the child now. The first reason stands.
-func (p *process) kill(reason string) {
-	p.killed.CompareAndSwap(nil, &reason)
+func (p *process) kill(cause Cause, reason string) {
+	p.killed.CompareAndSwap(nil, &ending{cause, reason})
 	_ = p.command.Process.Kill()
 }
 
@@ -107,7 +107,7 @@ func (p *process) do(ctx context.Context, job []byte, peer Peer) (result json.Ra
 			if err := json.Unmarshal(body, &end); err != nil {
 				return nil, false, p.explain(err)
 			}
-			return end.Result, !end.Spoiled, nil
+			return end.Result, !end.Retire, nil
 		default:
 			return nil, false, p.explain(fmt.Errorf("%w: kind %q is not for a parent", errFrame, k))
 		}
@@ -150,10 +150,34 @@ func (p *process) reply(ctx context.Context, body []byte, peer Peer) error {
 
 // explain says how a child was lost.
 func (p *process) explain(err error) error {
-	if reason := p.killed.Load(); reason != nil {
-		return &LostError{Why: *reason}
+	if killed := p.killed.Load(); killed != nil {
+		return &LostError{Why: killed.reason}
 	}
 	return &LostError{Why: "ended unexpectedly", Err: err}
+}
+
+// Cause is why a child cannot do another job.
+type Cause string
+
+// Causes.
+const (
+	// Crashed: it ended by itself, or answered what is no answer.
+	Crashed Cause = "crash"
+	// Deadline: its job took too long.
+	Deadline Cause = "deadline"
+	// Memory: it held too much.
+	Memory Cause = "memory"
+	// Retired: its job has changed what the next one would build on.
+	Retired Cause = "retired"
+
+	// calledOff is nobody's fault: the job's context has ended.
+	calledOff Cause = ""
+)
+
+// ending is how the parent ended a child, and the reason in words for the user.
+type ending struct {
+	cause  Cause
+	reason string
 }
 
 // LostError says that a child did not live to the end of its job.

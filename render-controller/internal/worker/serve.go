@@ -9,9 +9,9 @@ import (
 	"os"
 )
 
-// Handler does one job in the child. Spoiled is set when the process must not do another. An error ends the child: what
+// Handler does one job in the child. Retire is set when the process must not do another. An error ends the child: what
 // its user is to know belongs into the result.
-type Handler func(job json.RawMessage, parent *Parent) (result any, spoiled bool, err error)
+type Handler func(job json.RawMessage, parent *Parent) (result any, retire bool, err error)
 
 // Parent is the other end, as a job sees it. It is for the job's goroutine.
 type Parent struct {
@@ -32,8 +32,8 @@ type answer struct {
 
 // done is the body that ends a result.
 type done struct {
-	Result  json.RawMessage `json:"result"`
-	Spoiled bool            `json:"spoiled,omitempty"`
+	Result json.RawMessage `json:"result"`
+	Retire bool            `json:"retire,omitempty"`
 }
 
 var errOrphaned = errors.New("the parent is gone")
@@ -155,7 +155,7 @@ func receive(in io.Reader, jobs, answers chan<- []byte) error {
 }
 
 func do(job []byte, parent *Parent, handle Handler) error {
-	result, spoiled, err := handle(job, parent)
+	result, retire, err := handle(job, parent)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func do(job []byte, parent *Parent, handle Handler) error {
 	if err != nil {
 		return fmt.Errorf("send the result: %w", err)
 	}
-	body, err := json.Marshal(done{Result: raw, Spoiled: spoiled})
+	body, err := json.Marshal(done{Result: raw, Retire: retire})
 	if err != nil {
 		return fmt.Errorf("send the result: %w", err)
 	}

@@ -77,7 +77,7 @@ func testJob(raw json.RawMessage, parent *Parent) (any, bool, error) {
 		return j.Text, false, parent.Part(j.Text)
 	case "pid":
 		return os.Getpid(), false, nil
-	case "spoil":
+	case "retire":
 		return os.Getpid(), true, nil
 	case "environment":
 		return os.Environ(), false, nil
@@ -192,11 +192,11 @@ func TestChildrenAreKeptAndReplaced(t *testing.T) {
 	if again := runJob(t, pool, job{Do: "pid"}); again != first {
 		t.Errorf("a second job ran in child %s, the first in %s", again, first)
 	}
-	if spoiled := runJob(t, pool, job{Do: "spoil"}); spoiled != first {
-		t.Errorf("spoiled %s, want %s", spoiled, first)
+	if retired := runJob(t, pool, job{Do: "retire"}); retired != first {
+		t.Errorf("retired %s, want %s", retired, first)
 	}
 	if fresh := runJob(t, pool, job{Do: "pid"}); fresh == first {
-		t.Error("a spoiled child was used again")
+		t.Error("a retired child was used again")
 	}
 }
 
