@@ -46,6 +46,7 @@ func load(in Input) (*chart.Chart, error) {
 	if err := exactDefaults(loaded); err != nil {
 		return nil, err
 	}
+	dropNullDefaults(loaded)
 	return loaded, installable(loaded)
 }
 

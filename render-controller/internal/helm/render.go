@@ -141,6 +141,8 @@ func (r *renderer) template(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	restore := withNewFunctions(r.chart)
+	defer restore()
 	files, err := engine.RenderWithClientProvider(r.chart, scope, &r.lookups) // names are not resolved either
 	if err != nil {
 		return fmt.Errorf("template: %w", err)

@@ -109,6 +109,25 @@ func exactDefaults(c *chart.Chart) error {
 	return nil
 }
 
+// dropNullDefaults takes the nulls out of the values of a chart and its subcharts, as Helm 4 does: see
+// api/decisions/0022-helm-differences.md. A null of the release's own values still takes a default away.
+func dropNullDefaults(c *chart.Chart) {
+	dropNulls(c.Values)
+	for _, subchart := range c.Dependencies() {
+		dropNullDefaults(subchart)
+	}
+}
+
+func dropNulls(values map[string]any) {
+	for key, value := range values {
+		if value == nil {
+			delete(values, key)
+		} else if inner, ok := value.(map[string]any); ok {
+			dropNulls(inner)
+		}
+	}
+}
+
 // copied is a deep copy: Helm merges into the maps it is given.
 func copied(values Tree) (map[string]any, error) {
 	out := Tree{}
