@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+	"unicode"
 
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 )
@@ -17,6 +19,8 @@ type Credentials struct {
 	roots                      *x509.CertPool
 	certificate                *tls.Certificate
 	proxy                      *url.URL
+	// padded and proxyPadded say which keys of the two Secrets have white space around their values.
+	padded, proxyPadded padding
 }
 
 // String keeps credentials out of whatever prints them.
@@ -28,12 +32,20 @@ func (Credentials) GoString() string { return "credentials" }
 // ParseCredentials reads the keys that Flux defines for repositories over HTTP: username and password, of which the one may
 // be in the address and the other not needed, or bearerToken; ca.crt (or caFile); tls.crt and tls.key. The error names keys,
 // never values.
+//
+// White space around a token means nothing in a request, and is left out. A user name and a password are sent as they are:
+// it may be meant, but if they are refused, that is said.
 func ParseCredentials(data map[string][]byte) (Credentials, error) {
 	var c Credentials
 	if len(data["githubAppID"]) > 0 {
 		return c, errors.New("it holds a GitHub App (githubAppID), which is not served; use username and password, or bearerToken")
 	}
-	c.username, c.password, c.bearer = string(data["username"]), string(data["password"]), string(data["bearerToken"])
+	c.username, c.password = string(data["username"]), string(data["password"])
+	c.padded = paddingOf(data, "username", "password")
+	c.bearer = strings.TrimSpace(string(data["bearerToken"]))
+	if strings.ContainsFunc(c.bearer, unicode.IsControl) {
+		return c, errors.New("bearerToken has a line end or another control character inside; it is one line")
+	}
 	tlsSet, err := c.parseTLS(data)
 	if err != nil {
 		return c, err
@@ -73,7 +85,7 @@ func (c *Credentials) parseTLS(data map[string][]byte) (set bool, err error) {
 // WithProxy returns the credentials with the proxy that a Secret describes: address, and username and password if it
 // wants them.
 func (c Credentials) WithProxy(data map[string][]byte) (Credentials, error) {
-	u, err := url.Parse(string(data["address"]))
+	u, err := url.Parse(strings.TrimSpace(string(data["address"])))
 	if err != nil || u.Host == "" {
 		return c, errors.New("address is not a URL such as http://proxy:3128")
 	}
@@ -82,6 +94,7 @@ func (c Credentials) WithProxy(data map[string][]byte) (Credentials, error) {
 	}
 	if len(data["username"]) > 0 {
 		u.User = url.UserPassword(string(data["username"]), string(data["password"]))
+		c.proxyPadded = paddingOf(data, "username", "password")
 	}
 	c.proxy = u
 	return c, nil

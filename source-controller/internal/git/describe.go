@@ -48,8 +48,8 @@ func (s *Session) describe(ctx context.Context, err error) error {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		return s.authentication(err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return fmt.Errorf("%w: %s says there is nothing here, or nothing these credentials may read: check spec.url and spec.secretRef",
-			ErrNotFound, s.host)
+		return fmt.Errorf("%w: %s says there is nothing here, or nothing these credentials may read: check spec.url and spec.secretRef%s",
+			ErrNotFound, s.host, s.credentials.padded.hint("spec.secretRef"))
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return fmt.Errorf("%w: push a first commit", ErrEmpty)
 	case isTimeout(err):
@@ -59,15 +59,16 @@ func (s *Session) describe(ctx context.Context, err error) error {
 }
 
 func (s *Session) authentication(err error) error {
+	hint := s.credentials.padded.hint("spec.secretRef")
 	if errors.Is(err, transport.ErrAuthorizationFailed) {
-		return fmt.Errorf("%w: %s refuses these credentials (HTTP 403)", ErrAuthentication, s.host)
+		return fmt.Errorf("%w: %s refuses these credentials (HTTP 403)%s", ErrAuthentication, s.host, hint)
 	}
 	if s.credentials.nameOnly() {
-		return fmt.Errorf("%w: %s wants more than a user name; set username and password in the Secret of spec.secretRef (HTTP 401)",
-			ErrAuthentication, s.host)
+		return fmt.Errorf("%w: %s wants more than a user name; set username and password in the Secret of spec.secretRef (HTTP 401)%s",
+			ErrAuthentication, s.host, hint)
 	}
 	if s.credentials.secret() {
-		return fmt.Errorf("%w: %s does not accept the credentials in spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
+		return fmt.Errorf("%w: %s does not accept the credentials in spec.secretRef (HTTP 401)%s", ErrAuthentication, s.host, hint)
 	}
 	return fmt.Errorf("%w: %s wants credentials; set spec.secretRef (HTTP 401)", ErrAuthentication, s.host)
 }
@@ -126,7 +127,8 @@ func (s *Session) proxy(err error) error {
 	case errors.As(err, &call):
 		return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef: %w", s.host, call.Err)
 	}
-	return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef refuses the connection, or the credentials", s.host)
+	return fmt.Errorf("cannot reach %s: the proxy in spec.proxySecretRef refuses the connection, or the credentials%s",
+		s.host, s.credentials.proxyPadded.hint("spec.proxySecretRef"))
 }
 
 // unresolved says why a name has no address. The resolver's own words may hold the port that it asked from, which is

@@ -1,0 +1,44 @@
+package git
+
+import (
+	"fmt"
+	"strings"
+)
+
+// padding names the keys of a Secret whose values have white space around them, as a line end that echo or an editor adds.
+// It holds nothing of the values.
+type padding struct {
+	keys []string
+	// begins is set when one of them has some at its beginning.
+	begins bool
+}
+
+func paddingOf(data map[string][]byte, keys ...string) (p padding) {
+	for _, key := range keys {
+		value := string(data[key])
+		if value == strings.TrimSpace(value) {
+			continue
+		}
+		p.keys = append(p.keys, key)
+		p.begins = p.begins || value != strings.TrimLeft(value, " \t\r\n")
+	}
+	return p
+}
+
+// hint is what to add to the message that credentials are refused; empty if they have no white space around them.
+func (p padding) hint(field string) string {
+	if len(p.keys) == 0 {
+		return ""
+	}
+	verb := "end"
+	switch {
+	case p.begins && len(p.keys) == 1:
+		verb = "begins or ends"
+	case p.begins:
+		verb = "begin or end"
+	case len(p.keys) == 1:
+		verb = "ends"
+	}
+	return fmt.Sprintf("; %s in the Secret of %s %s with white space, such as the line end that echo adds: store the value without it",
+		strings.Join(p.keys, " and "), field, verb)
+}
