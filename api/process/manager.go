@@ -51,7 +51,9 @@ func (s *Settings) shard() []string {
 // kubectl does, or from within a Pod.
 func (s *Settings) NewManager(options ctrl.Options) (manager.Manager, error) {
 	logger.SetLogger(quietProbes(logger.NewLogger(s.Log)))
-	mgr, err := ctrl.NewManager(runtimeclient.GetConfigOrDie(s.Client), options)
+	config := runtimeclient.GetConfigOrDie(s.Client)
+	config.WarningHandlerWithContext = Warnings{}
+	mgr, err := ctrl.NewManager(config, options)
 	if err != nil {
 		return nil, fmt.Errorf("create manager: %w", err)
 	}
