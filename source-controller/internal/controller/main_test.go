@@ -19,6 +19,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/bus/memory"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller"
 )
@@ -105,6 +106,7 @@ func run(ctx context.Context, rc *rest.Config, storage string) (done chan struct
 	if err != nil {
 		return nil, err
 	}
+	rc.WarningHandlerWithContext = process.Warnings{}
 	mgr, err := ctrl.NewManager(rc, options)
 	if err != nil {
 		return nil, err

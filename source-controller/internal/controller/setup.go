@@ -10,16 +10,18 @@ import (
 	"github.com/fluxcd/pkg/runtime/metrics"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
-	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/fileserver"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
+	"github.com/sluice-gitops/sluice/source-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
@@ -49,7 +51,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	if err != nil {
 		return err
 	}
-	recorder := metrics.NewRecorder()
+	recorder, measured := metrics.NewRecorder(), measure.New()
 	outbox := &announcer{reader: mgr.GetClient()}
 	reporter := func() *report.Reporter {
 		return &report.Reporter{
@@ -57,6 +59,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 			// core/v1 events are what Flux's CLI and dashboards look for, by involvedObject.
 			Events:  mgr.GetEventRecorderFor(config.Name), //nolint:staticcheck // see above
 			Measure: fluxcontroller.NewMetrics(mgr, recorder, sourcev1.SourceFinalizer).RecordDuration,
+			Metrics: measured,
 			Schedule: report.Schedule{
 				Retry:      &retry.Limiter{Min: cfg.MinRetryDelay, Max: cfg.MaxRetryDelay},
 				Dependency: cfg.RequeueDependency, Jitter: cfg.Jitter,
@@ -78,12 +81,20 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	if outbox.Outbox, err = cfg.Outbox(mgr, messages, outbox.reannounce); err != nil {
 		return err
 	}
-	for _, c := range recorder.Collectors() {
-		if err := ctrlmetrics.Registry.Register(c); err != nil {
-			return fmt.Errorf("register metrics: %w", err)
-		}
+	collectors := append(recorder.Collectors(), measured.Collectors()...)
+	collectors = append(collectors, &measure.Volume{Dir: cfg.Storage.Path, Every: time.Minute}, readiness(mgr.GetClient()))
+	if err := process.Register(collectors...); err != nil {
+		return err
 	}
 	return serve(mgr, cfg, files, cache)
+}
+
+// readiness measures which objects are ready.
+func readiness(cache client.Reader) *process.Readiness {
+	return &process.Readiness{Reader: cache, Kinds: map[string]func() client.ObjectList{
+		sourcev1.GitRepositoryKind: func() client.ObjectList { return &sourcev1.GitRepositoryList{} },
+		sourcev1.HelmChartKind:     func() client.ObjectList { return &sourcev1.HelmChartList{} },
+	}}
 }
 
 // serve adds what runs beside the controllers: the server with its probe, and the sweep.

@@ -58,6 +58,9 @@ func (c *Client) Open(address string, cred Credentials) (*Session, error) {
 // Close ends the session.
 func (s *Session) Close() { s.done() }
 
+// Received is how many bytes the server has sent: of its answers, without what is around them.
+func (s *Session) Received() int64 { return s.bounded.received.Load() }
+
 // Advertise asks what the repository has: one request.
 func (s *Session) Advertise(ctx context.Context) (plan.Advertised, error) {
 	adv, err := s.upload.AdvertisedReferencesContext(ctx)

@@ -86,6 +86,8 @@ type limited struct {
 	// exceeded is set once there was more than is taken. Of the last request, cut is set when the answer stopped before its
 	// end, and refused when it was an error of git's.
 	exceeded, cut, refused atomic.Bool
+	// received is how many bytes came.
+	received atomic.Int64
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -133,6 +135,7 @@ func (c *capped) Read(p []byte) (int, error) {
 	}
 	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
+	c.seen.received.Add(int64(n))
 	if room := cap(c.start) - len(c.start); room > 0 {
 		c.start = append(c.start, p[:min(n, room)]...)
 		if len(c.start) == len(errorLine) && string(c.start[4:]) == errorLine[4:] {

@@ -44,8 +44,8 @@ func (o Outcome) time() metav1.Time { return metav1.NewTime(o.Now.UTC().Truncate
 // true; each condition carries the generation it is about.
 func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
 	c := conditions{list: append([]metav1.Condition(nil), before...), o: o}
-	if o.Problem != nil && o.Problem.Passing {
-		return c.passing()
+	if o.Problem != nil && o.Problem.Transient {
+		return c.transient()
 	}
 	for _, abnormal := range []string{
 		sourcev1.FetchFailedCondition, sourcev1.BuildFailedCondition, sourcev1.StorageOperationFailedCondition,
@@ -82,8 +82,8 @@ type conditions struct {
 	o    Outcome
 }
 
-// passing leaves what is ready as it is; anything else is in progress.
-func (c *conditions) passing() []metav1.Condition {
+// transient leaves what is ready as it is; anything else is in progress.
+func (c *conditions) transient() []metav1.Condition {
 	ready := apimeta.FindStatusCondition(c.list, meta.ReadyCondition)
 	if ready != nil && ready.Status == metav1.ConditionTrue && ready.ObservedGeneration == c.o.Generation {
 		return c.list
@@ -117,9 +117,12 @@ func (c *conditions) artifact() {
 // of any length.
 const maxMessage = 4 << 10
 
+// Bounded is a message as conditions have it.
+func Bounded(message string) string { return event.Shorten(message, maxMessage) }
+
 func (c *conditions) set(kind string, status metav1.ConditionStatus, reason, message string) {
 	apimeta.SetStatusCondition(&c.list, metav1.Condition{
-		Type: kind, Status: status, Reason: reason, Message: event.Shorten(message, maxMessage),
+		Type: kind, Status: status, Reason: reason, Message: Bounded(message),
 		ObservedGeneration: c.o.Generation,
 		LastTransitionTime: c.o.time(),
 	})

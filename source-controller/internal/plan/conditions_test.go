@@ -23,8 +23,8 @@ func TestConditions(t *testing.T) {
 	stalled.Problem = &plan.Problem{Condition: "FetchFailed", Reason: "URLInvalid", Message: "bad", Terminal: true}
 	disk := success
 	disk.Problem, disk.Upstream, disk.Stored = plan.StorageProblem("ArchiveOperationFailed", "full"), "main@sha1:2", false
-	passing := success
-	passing.Problem, passing.Stored = plan.PassingProblem("SourceUnavailable", "soon"), false
+	transient := success
+	transient.Problem, transient.Stored = plan.TransientProblem("SourceUnavailable", "soon"), false
 	for name, tc := range map[string]struct {
 		reason   string
 		before   plan.Outcome
@@ -48,12 +48,12 @@ func TestConditions(t *testing.T) {
 			reason: "only another spec helps", before: failure, outcome: stalled, observed: 2,
 			want: "FetchFailed=True/URLInvalid Ready=False/URLInvalid Stalled=True/URLInvalid",
 		},
-		"passing": {
-			reason: "what is ready stays so for the moments that it takes", before: success, outcome: passing, observed: 1,
+		"transient": {
+			reason: "what is ready stays so for the moments that it takes", before: success, outcome: transient, observed: 1,
 			want: "ArtifactInStorage=True/Succeeded Ready=True/Succeeded",
 		},
-		"passing after a failure": {
-			reason: "it is neither ready nor failed", before: failure, outcome: passing, observed: 1,
+		"transient after a failure": {
+			reason: "it is neither ready nor failed", before: failure, outcome: transient, observed: 1,
 			want: "Ready=Unknown/SourceUnavailable Reconciling=True/Progressing",
 		},
 		"recovery from stalling": {

@@ -20,22 +20,22 @@ func TestDecide(t *testing.T) {
 	for name, tc := range map[string]struct {
 		reason string
 		change func(*plan.Observed)
-		want   plan.Step
+		want   plan.Decision
 	}{
-		"nothing new":        {"what is stored is what is asked for", func(*plan.Observed) {}, plan.Keep},
-		"suspended":          {"suspension comes first", func(o *plan.Observed) { o.Suspended, o.Problem = true, &plan.Problem{} }, plan.Rest},
-		"problem":            {"the last good artifact stays", func(o *plan.Observed) { o.Problem = &plan.Problem{} }, plan.Fail},
-		"first time":         {"nothing is stored", func(o *plan.Observed) { o.Status.Artifact, o.Stored = nil, false }, plan.Build},
-		"file lost":          {"it is advertised", func(o *plan.Observed) { o.Stored = false }, plan.Build},
-		"new commit":         {"the branch moved", func(o *plan.Observed) { o.Target.Revision = "main@sha1:2" }, plan.Build},
-		"same commit by tag": {"the revision is another", func(o *plan.Observed) { o.Target.Revision = "v1@sha1:1" }, plan.Build},
-		"ignore set":         {"other content", func(o *plan.Observed) { o.Spec.Ignore = &one }, plan.Build},
-		"ignore changed":     {"other content", func(o *plan.Observed) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &two }, plan.Build},
-		"sparse set":         {"other content", func(o *plan.Observed) { o.Spec.SparseCheckout = []string{"a"} }, plan.Build},
-		"had submodules":     {"Flux packed more", func(o *plan.Observed) { o.Status.ObservedRecurseSubmodules = true }, plan.Build},
+		"nothing new":        {"what is stored is what is asked for", func(*plan.Observed) {}, plan.Decision{Step: plan.Keep, Rule: plan.RuleUpToDate}},
+		"suspended":          {"suspension comes first", func(o *plan.Observed) { o.Suspended, o.Problem = true, &plan.Problem{} }, plan.Decision{Step: plan.Rest, Rule: plan.RuleSuspended}},
+		"problem":            {"the last good artifact stays", func(o *plan.Observed) { o.Problem = &plan.Problem{} }, plan.Decision{Step: plan.Fail, Rule: plan.RuleProblem}},
+		"first time":         {"nothing is stored", func(o *plan.Observed) { o.Status.Artifact, o.Stored = nil, false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}},
+		"file lost":          {"it is advertised", func(o *plan.Observed) { o.Stored = false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}},
+		"new commit":         {"the branch moved", func(o *plan.Observed) { o.Target.Revision = "main@sha1:2" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}},
+		"same commit by tag": {"the revision is another", func(o *plan.Observed) { o.Target.Revision = "v1@sha1:1" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}},
+		"ignore set":         {"other content", func(o *plan.Observed) { o.Spec.Ignore = &one }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
+		"ignore changed":     {"other content", func(o *plan.Observed) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &two }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
+		"sparse set":         {"other content", func(o *plan.Observed) { o.Spec.SparseCheckout = []string{"a"} }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
+		"had submodules":     {"Flux packed more", func(o *plan.Observed) { o.Status.ObservedRecurseSubmodules = true }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
 		"had includes": {"Flux packed more", func(o *plan.Observed) {
 			o.Status.ObservedInclude = []sourcev1.GitRepositoryInclude{{}}
-		}, plan.Build},
+		}, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := stored
@@ -57,17 +57,17 @@ func TestDecideChart(t *testing.T) {
 	}
 	for name, tc := range map[string]struct {
 		change  func(*plan.ChartObserved)
-		want    plan.Step
+		want    plan.Decision
 		rebuild bool
 	}{
-		"nothing new":   {func(*plan.ChartObserved) {}, plan.Keep, false},
-		"suspended":     {func(o *plan.ChartObserved) { o.Suspended = true }, plan.Rest, false},
-		"problem":       {func(o *plan.ChartObserved) { o.Problem = &plan.Problem{} }, plan.Fail, false},
-		"source moved":  {func(o *plan.ChartObserved) { o.SourceRevision = "b" }, plan.Build, false},
-		"spec changed":  {func(o *plan.ChartObserved) { o.Generation = 3 }, plan.Build, true},
-		"was stalled":   {func(o *plan.ChartObserved) { o.Generation, o.Status.ObservedGeneration = 3, 3 }, plan.Build, true},
-		"file lost":     {func(o *plan.ChartObserved) { o.Stored = false }, plan.Build, true},
-		"never started": {func(o *plan.ChartObserved) { o.Status = sourcev1.HelmChartStatus{} }, plan.Build, true},
+		"nothing new":   {func(*plan.ChartObserved) {}, plan.Decision{Step: plan.Keep, Rule: plan.RuleUpToDate}, false},
+		"suspended":     {func(o *plan.ChartObserved) { o.Suspended = true }, plan.Decision{Step: plan.Rest, Rule: plan.RuleSuspended}, false},
+		"problem":       {func(o *plan.ChartObserved) { o.Problem = &plan.Problem{} }, plan.Decision{Step: plan.Fail, Rule: plan.RuleProblem}, false},
+		"source moved":  {func(o *plan.ChartObserved) { o.SourceRevision = "b" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}, false},
+		"spec changed":  {func(o *plan.ChartObserved) { o.Generation = 3 }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}, true},
+		"was stalled":   {func(o *plan.ChartObserved) { o.Generation, o.Status.ObservedGeneration = 3, 3 }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}, true},
+		"file lost":     {func(o *plan.ChartObserved) { o.Stored = false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}, true},
+		"never started": {func(o *plan.ChartObserved) { o.Status = sourcev1.HelmChartStatus{} }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := stored

@@ -21,6 +21,31 @@ const (
 	Build Step = "Build"
 )
 
+// Rule is why a step is taken.
+type Rule string
+
+// The rules, of which exactly one decides.
+const (
+	// RuleSuspended: spec.suspend is set.
+	RuleSuspended Rule = "Suspended"
+	// RuleProblem: there is no use in going on.
+	RuleProblem Rule = "Problem"
+	// RuleNotStored: there is no artifact, or its file is lost or damaged.
+	RuleNotStored Rule = "NotStored"
+	// RuleRevisionMoved: what the artifact is made of has another revision now.
+	RuleRevisionMoved Rule = "RevisionMoved"
+	// RuleContentRulesChanged: the spec says otherwise what goes in.
+	RuleContentRulesChanged Rule = "ContentRulesChanged"
+	// RuleUpToDate: nothing is new.
+	RuleUpToDate Rule = "UpToDate"
+)
+
+// Decision is a step, and the rule that it comes from.
+type Decision struct {
+	Step Step
+	Rule Rule
+}
+
 // Observed is everything that decides about a GitRepository.
 type Observed struct {
 	// Suspended is spec.suspend.
@@ -37,18 +62,20 @@ type Observed struct {
 }
 
 // Decide picks the step.
-func Decide(o Observed) Step {
+func Decide(o Observed) Decision {
 	switch {
 	case o.Suspended:
-		return Rest
+		return Decision{Rest, RuleSuspended}
 	case o.Problem != nil:
-		return Fail
+		return Decision{Fail, RuleProblem}
 	case !o.Stored, o.Status.Artifact == nil:
-		return Build
-	case o.Status.Artifact.Revision != o.Target.Revision, !SameContent(o.Spec, o.Status):
-		return Build
+		return Decision{Build, RuleNotStored}
+	case o.Status.Artifact.Revision != o.Target.Revision:
+		return Decision{Build, RuleRevisionMoved}
+	case !SameContent(o.Spec, o.Status):
+		return Decision{Build, RuleContentRulesChanged}
 	}
-	return Keep
+	return Decision{Keep, RuleUpToDate}
 }
 
 // SameContent reports whether the stored artifact was made with the rules that the object has now for what goes in. One

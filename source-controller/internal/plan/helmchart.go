@@ -65,16 +65,20 @@ type ChartObserved struct {
 }
 
 // DecideChart picks the step.
-func DecideChart(o ChartObserved) Step {
+func DecideChart(o ChartObserved) Decision {
 	switch {
 	case o.Suspended:
-		return Rest
+		return Decision{Rest, RuleSuspended}
 	case o.Problem != nil:
-		return Fail
-	case RebuildChart(o), o.SourceRevision != o.Status.ObservedSourceArtifactRevision:
-		return Build
+		return Decision{Fail, RuleProblem}
+	case !o.Stored, o.Status.Artifact == nil:
+		return Decision{Build, RuleNotStored}
+	case RebuildChart(o):
+		return Decision{Build, RuleContentRulesChanged}
+	case o.SourceRevision != o.Status.ObservedSourceArtifactRevision:
+		return Decision{Build, RuleRevisionMoved}
 	}
-	return Keep
+	return Decision{Keep, RuleUpToDate}
 }
 
 // RebuildChart reports whether the chart must be packaged even if its version did not change: it is not stored, or was made

@@ -1,7 +1,10 @@
 package plan
 
 import (
+	"errors"
 	"fmt"
+	"slices"
+	"syscall"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 )
@@ -30,16 +33,29 @@ type Problem struct {
 	Terminal bool
 	// Awaited is set when another object, which is watched, has to come first.
 	Awaited bool
-	// Passing is set when it goes away by itself: nobody has to be told.
-	Passing bool
+	// Transient is set when it goes away by itself: nobody has to be told.
+	Transient bool
+	// Volume is set when this controller's volume is full or broken, which whoever operates it has to mend.
+	Volume bool
 }
 
 // Error makes a problem usable as an error.
 func (p *Problem) Error() string { return p.Message }
 
-// FetchProblem is a problem with what is upstream, which may pass.
+// FetchProblem is a problem with what is upstream, which may pass. An error among the arguments says whether the volume is
+// to blame.
 func FetchProblem(reason, format string, args ...any) *Problem {
-	return &Problem{Condition: sourcev1.FetchFailedCondition, Reason: reason, Message: fmt.Sprintf(format, args...)}
+	return &Problem{
+		Condition: sourcev1.FetchFailedCondition, Reason: reason, Message: fmt.Sprintf(format, args...),
+		Volume: slices.ContainsFunc(args, fromVolume),
+	}
+}
+
+// fromVolume reports whether an error says that a volume has no room, or does not work.
+func fromVolume(arg any) bool {
+	err, ok := arg.(error)
+	return ok && slices.ContainsFunc([]syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG, syscall.EROFS, syscall.EIO},
+		func(number syscall.Errno) bool { return errors.Is(err, number) })
 }
 
 // StorageProblem is a problem with making or storing the artifact, which may pass.
@@ -63,10 +79,10 @@ func AwaitedProblem(reason, format string, args ...any) *Problem {
 	return p
 }
 
-// PassingProblem is a state that every source comes through, not a failure (api/decisions/0001).
-func PassingProblem(reason, format string, args ...any) *Problem {
+// TransientProblem is a state that every source comes through, not a failure (api/decisions/0001).
+func TransientProblem(reason, format string, args ...any) *Problem {
 	p := AwaitedProblem(reason, format, args...)
-	p.Passing = true
+	p.Transient = true
 	return p
 }
 

@@ -21,9 +21,9 @@ type Change struct {
 	Message string
 }
 
-// Tell says what changed between two states of an object, in the cluster and on the bus; nothing if nothing did. Of a new
+// Emit says what changed between two states of an object, in the cluster and on the bus; nothing if nothing did. Of a new
 // revision with the content of the last only the bus is told, where commit statuses are made of it.
-func (r *Reporter) Tell(before, after Object, change Change) {
+func (r *Reporter) Emit(before, after Object, change Change) {
 	news := changed(before, after)
 	if !news && !moved(before, after) {
 		return

@@ -18,10 +18,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/record"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/source-controller/internal/measure"
 )
 
 // Controller is the name that this controller reports and owns fields under.
@@ -54,9 +56,13 @@ type Reporter struct {
 	Host string
 	// Measure records how long it took to handle an object, or forgets an object that is gone.
 	Measure func(ctx context.Context, obj conditions.Getter, started time.Time)
+	// Metrics time the attempts; nil for nobody.
+	Metrics *measure.Metrics
 	// Schedule says when to look again.
 	Schedule Schedule
 
+	// failures are what was logged of the objects that fail now, by name.
+	failures sync.Map
 	// written is the resourceVersion of the last write to each object, by UID. The cache may be behind it.
 	written sync.Map
 }
@@ -65,6 +71,9 @@ type Reporter struct {
 // on an older status would repeat or lose what was written.
 func (r *Reporter) Get(ctx context.Context, key client.ObjectKey, into client.Object) error {
 	if err := r.Client.Get(ctx, key, into); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.forget(key)
+		}
 		return fmt.Errorf("read object: %w", err)
 	}
 	last, ok := r.written.Load(into.GetUID())
@@ -120,37 +129,63 @@ func empty(patch []byte) bool {
 	return json.Unmarshal(patch, &fields) == nil && len(fields) == 0
 }
 
-// Claim adds the finalizer if it is missing.
-func (r *Reporter) Claim(ctx context.Context, obj client.Object) error {
-	return r.finalizer(ctx, obj, controllerutil.AddFinalizer)
+// Claim adds the finalizer if it is missing. It reports whether the object is still there.
+func (r *Reporter) Claim(ctx context.Context, obj client.Object) (bool, error) {
+	err := r.finalizer(ctx, obj, controllerutil.AddFinalizer)
+	if errors.Is(err, errGone) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Release removes the finalizer, and forgets the object.
 func (r *Reporter) Release(ctx context.Context, obj client.Object) error {
 	err := r.finalizer(ctx, obj, controllerutil.RemoveFinalizer)
 	r.written.Delete(obj.GetUID())
+	r.forget(client.ObjectKeyFromObject(obj))
 	if errors.Is(err, errGone) {
 		return nil
+	}
+	if err == nil {
+		ctrl.LoggerFrom(ctx).Info("removed the artifacts of a deleted object")
 	}
 	return err
 }
 
+// forget drops what is remembered of an object by its name.
+func (r *Reporter) forget(key client.ObjectKey) {
+	r.failures.Delete(key)
+	r.Schedule.Retry.Forget(ctrl.Request{NamespacedName: key})
+}
+
 var errGone = errors.New("the object is gone")
 
-func (r *Reporter) finalizer(ctx context.Context, obj client.Object, change func(client.Object, string) bool) error {
-	before, ok := obj.DeepCopyObject().(client.Object)
-	if !ok || !change(obj, sourcev1.SourceFinalizer) {
-		return nil
+// claims is how often a finalizer is written when somebody else changes the object meanwhile.
+const claims = 5
+
+func (r *Reporter) finalizer(ctx context.Context, obj client.Object, change func(client.Object, string) bool) (err error) {
+	deleted := !obj.GetDeletionTimestamp().IsZero()
+	for range claims {
+		before, ok := obj.DeepCopyObject().(client.Object)
+		if !ok || !change(obj, sourcev1.SourceFinalizer) {
+			return nil
+		}
+		// The list is replaced as a whole: with the lock, a finalizer of somebody else's is never lost.
+		patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
+		err = r.Client.Patch(ctx, obj, patch, client.FieldOwner(Controller))
+		if err == nil {
+			r.written.Store(obj.GetUID(), obj.GetResourceVersion())
+			return nil
+		}
+		if apierrors.IsConflict(err) {
+			err = r.Live.Get(ctx, client.ObjectKeyFromObject(obj), obj)
+		}
+		if apierrors.IsNotFound(err) || err == nil && deleted != !obj.GetDeletionTimestamp().IsZero() {
+			return errGone
+		}
+		if err != nil {
+			return fmt.Errorf("write finalizer: %w", err)
+		}
 	}
-	// The list is replaced as a whole: with the lock, a finalizer of somebody else's is never lost.
-	patch := client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{})
-	err := r.Client.Patch(ctx, obj, patch, client.FieldOwner(Controller))
-	if apierrors.IsNotFound(err) {
-		return errGone
-	}
-	if err != nil {
-		return fmt.Errorf("write finalizer: %w", err)
-	}
-	r.written.Store(obj.GetUID(), obj.GetResourceVersion())
-	return nil
+	return errors.New("write finalizer: the object changes all the time")
 }

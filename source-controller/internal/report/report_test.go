@@ -41,8 +41,7 @@ func state(ready metav1.ConditionStatus, message string, since int64, digest str
 	return obj
 }
 
-func TestTell(t *testing.T) {
-	const yes, no = metav1.ConditionTrue, metav1.ConditionFalse
+func TestEmit(t *testing.T) {
 	change := report.Change{Reason: "NewArtifact", Message: "stored artifact for commit 'x'"}
 	for name, tc := range map[string]struct {
 		reason        string
@@ -62,7 +61,7 @@ func TestTell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			recorder, bus := record.NewFakeRecorder(10), &calls{}
 			r := &report.Reporter{Events: recorder, Bus: bus}
-			r.Tell(tc.before, tc.after, change)
+			r.Emit(tc.before, tc.after, change)
 			got := ""
 			if len(recorder.Events) > 0 {
 				got = <-recorder.Events
@@ -95,7 +94,7 @@ func TestSameContentOfAnotherRevision(t *testing.T) {
 	recorder, bus := record.NewFakeRecorder(10), &calls{}
 	r := &report.Reporter{Events: recorder, Bus: bus}
 	change := report.Change{Reason: "NewArtifact"}
-	r.Tell(before, after, change)
+	r.Emit(before, after, change)
 	if len(recorder.Events) > 0 || len(bus.events) != 1 {
 		t.Fatalf("%d events in the cluster, want none; %d on the bus, want 1", len(recorder.Events), len(bus.events))
 	}
@@ -103,7 +102,7 @@ func TestSameContentOfAnotherRevision(t *testing.T) {
 	if metadata["source.toolkit.fluxcd.io/commit_status"] != "update" || metadata["source.toolkit.fluxcd.io/revision"] != "main@sha1:2" {
 		t.Errorf("metadata: %v", metadata)
 	}
-	r.Tell(after, after, change)
+	r.Emit(after, after, change)
 	r.Reannounce(after, change)
 	if len(bus.ids) != 2 || bus.ids[0] != bus.ids[1] {
 		t.Errorf("announced again, it is another event: %v", bus.ids)

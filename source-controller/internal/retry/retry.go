@@ -11,61 +11,51 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 )
 
-// Limiter implements client-go's TypedRateLimiter for one controller. It is safe for concurrent use. It remembers only
-// objects that fail now.
+// Limiter counts the failures of objects. It is safe for concurrent use, and remembers only objects that fail now.
+//
+// It implements client-go's TypedRateLimiter, for what a controller returns as an error. What an object's conditions say is
+// no error of the controller's: a limiter of its own says with [Limiter.Next] when that is tried again, since the controller
+// has its own forget an object that asks for a time.
 type Limiter struct {
 	// Min is the first delay, Max the longest.
 	Min, Max time.Duration
 
-	mu      sync.Mutex
-	objects map[reconcile.Request]entry
+	mu       sync.Mutex
+	failures map[reconcile.Request]int
 }
 
-type entry struct {
-	failures int
-	interval time.Duration
-}
-
-// Interval notes the interval of a failing object, beyond which it does not wait.
-func (l *Limiter) Interval(req reconcile.Request, interval time.Duration) {
+// Next counts a failure of an object with an interval, beyond which it does not wait. It returns how many there were in a
+// row, and how long to wait.
+func (l *Limiter) Next(req reconcile.Request, interval time.Duration) (failures int, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.objects[req]
-	e.interval = interval
-	l.put(req, e)
+	if l.failures == nil {
+		l.failures = map[reconcile.Request]int{}
+	}
+	l.failures[req]++
+	limit := l.Max
+	if interval > 0 {
+		limit = max(min(l.Max, interval), l.Min)
+	}
+	return l.failures[req], plan.Backoff(l.Min, limit, l.failures[req])
 }
 
 // When counts a failure and returns how long to wait.
 func (l *Limiter) When(req reconcile.Request) time.Duration {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.objects[req]
-	e.failures++
-	l.put(req, e)
-	limit := l.Max
-	if e.interval > 0 {
-		limit = max(min(l.Max, e.interval), l.Min)
-	}
-	return plan.Backoff(l.Min, limit, e.failures)
+	_, wait := l.Next(req, 0)
+	return wait
 }
 
 // Forget ends a row of failures.
 func (l *Limiter) Forget(req reconcile.Request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.objects, req)
+	delete(l.failures, req)
 }
 
 // NumRequeues is how often an object failed in a row.
 func (l *Limiter) NumRequeues(req reconcile.Request) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.objects[req].failures
-}
-
-func (l *Limiter) put(req reconcile.Request, e entry) {
-	if l.objects == nil {
-		l.objects = map[reconcile.Request]entry{}
-	}
-	l.objects[req] = e
+	return l.failures[req]
 }

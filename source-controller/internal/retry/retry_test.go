@@ -16,8 +16,8 @@ func TestLimiter(t *testing.T) {
 	rarely := reconcile.Request{NamespacedName: types.NamespacedName{Name: "rarely"}}
 	var a, b time.Duration
 	for range 20 {
-		l.Interval(often, 10*time.Second)
-		a, b = l.When(often), l.When(rarely)
+		_, a = l.Next(often, 10*time.Second)
+		b = l.When(rarely)
 	}
 	if a != 10*time.Second || b != time.Hour {
 		t.Errorf("after 20 failures: %s and %s, want the interval, and the longest delay", a, b)
@@ -26,11 +26,10 @@ func TestLimiter(t *testing.T) {
 		t.Errorf("%d failures are remembered", got)
 	}
 	l.Forget(often)
-	if got := l.When(often); got != time.Second {
-		t.Errorf("the first delay after a success is %s", got)
+	if failures, got := l.Next(often, time.Hour); got != time.Second || failures != 1 {
+		t.Errorf("the first delay after a success is %s, and it counts as failure %d", got, failures)
 	}
-	l.Interval(rarely, time.Millisecond)
-	if got := l.When(rarely); got != time.Second {
+	if _, got := l.Next(rarely, time.Millisecond); got != time.Second {
 		t.Errorf("a short interval makes the delay %s, shorter than the shortest", got)
 	}
 }

@@ -18,7 +18,8 @@ import (
 
 // outcome is how an attempt ended.
 type outcome struct {
-	step    plan.Step
+	plan.Decision
+
 	problem *plan.Problem
 	// artifact is what the status is to advertise; stored says whether it can be downloaded.
 	artifact *meta.Artifact
@@ -27,21 +28,27 @@ type outcome struct {
 	upstream string
 	// subject is the first line of the commit that was packed.
 	subject string
+	// made is set when a new file was stored, restored when a lost one was made again from the clone alone.
+	made, restored bool
+	// collected is how many superseded files were removed.
+	collected int
+	// received is how many bytes upstream sent.
+	received int64
 }
 
 // act takes the step that was decided on.
 func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *observed) outcome {
 	out := outcome{
-		step: plan.Decide(o.Observed), problem: o.Problem,
+		Decision: plan.Decide(o.Observed), problem: o.Problem,
 		artifact: obj.Status.Artifact, stored: o.Stored, upstream: o.Target.Revision,
 	}
-	if out.step != plan.Build {
+	if out.Step != plan.Build {
 		return out
 	}
 	artifact, subject, problem := r.build(ctx, obj, o)
 	out.problem = problem
 	if problem == nil {
-		out.artifact, out.subject, out.stored = artifact, subject, true
+		out.artifact, out.subject, out.stored, out.made = artifact, subject, true, true
 	}
 	return out
 }
@@ -49,11 +56,15 @@ func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *ob
 // tidy leaves the storage as the outcome of an attempt wants it: with the artifact that is advertised, and without those
 // that are superseded. The one that was advertised until now stays until another one is.
 func (r *Reconciler) tidy(ctx context.Context, obj *sourcev1.GitRepository, out *outcome) {
-	if out.step == plan.Rest || out.artifact == nil {
+	if out.Step == plan.Rest || out.artifact == nil {
 		return
 	}
-	out.stored = out.stored || r.restore(ctx, obj)
-	if _, err := r.Store.Collect(out.artifact.Path, obj.Status.Artifact); err != nil {
+	if !out.stored {
+		out.restored = r.restore(ctx, obj)
+		out.stored = out.restored
+	}
+	var err error
+	if out.collected, err = r.Store.Collect(out.artifact.Path, obj.Status.Artifact); err != nil {
 		ctrl.LoggerFrom(ctx).Error(err, "superseded artifacts stay for now")
 	}
 }

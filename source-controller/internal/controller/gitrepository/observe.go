@@ -29,6 +29,14 @@ func (o *observed) close() {
 	}
 }
 
+// received is how many bytes upstream has sent until now.
+func (o *observed) received() int64 {
+	if o.session == nil {
+		return 0
+	}
+	return o.session.Received()
+}
+
 // observe gathers what decides about an object. Upstream is asked last, once, and only if its answer can matter.
 func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository) *observed {
 	o := &observed{Observed: plan.Observed{Suspended: obj.Spec.Suspend, Spec: obj.Spec, Status: obj.Status}}

@@ -46,14 +46,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	defer r.Reporter.Measure(ctx, &obj, r.Clock())
+	started := r.Clock()
+	defer r.Reporter.Measure(ctx, &obj, started)
 	if !obj.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.finalize(ctx, &obj)
 	}
-	if err := r.Reporter.Claim(ctx, &obj); err != nil {
+	if found, err := r.Reporter.Claim(ctx, &obj); !found {
 		return ctrl.Result{}, err
 	}
-	return r.report(ctx, &obj, r.attempt(ctx, &obj))
+	return r.report(ctx, &obj, r.attempt(ctx, &obj), started)
 }
 
 func (r *Reconciler) attempt(ctx context.Context, obj *sourcev1.GitRepository) outcome {
@@ -66,6 +67,7 @@ func (r *Reconciler) attempt(ctx context.Context, obj *sourcev1.GitRepository) o
 	seen := r.observe(asking, obj)
 	defer seen.close()
 	out := r.act(asking, obj, seen)
+	out.received = seen.received()
 	// Upstream may have taken all the time there was.
 	tidying, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

@@ -3,6 +3,7 @@ package gitrepository
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -13,12 +14,14 @@ import (
 )
 
 // report ends an attempt with what its outcome calls for.
-func (r *Reconciler) report(ctx context.Context, obj *sourcev1.GitRepository, out outcome) (ctrl.Result, error) {
+func (r *Reconciler) report(ctx context.Context, obj *sourcev1.GitRepository, out outcome, started time.Time) (ctrl.Result, error) {
 	after := obj.DeepCopy()
 	r.status(after, out)
+	r.Reporter.Metrics.Received(sourcev1.GitRepositoryKind, out.received)
 	return r.Reporter.Finish(ctx, report.Ending{
-		Before: obj, After: after, Step: out.step, Problem: out.problem,
-		Change: change(out.subject), Interval: obj.Spec.Interval.Duration,
+		Before: obj, After: after, Decision: out.Decision, Problem: out.problem, Revision: out.upstream,
+		Made: out.made, Restored: out.restored, Collected: out.collected,
+		Change: change(out.subject), Interval: obj.Spec.Interval.Duration, Took: r.Clock().Sub(started),
 	})
 }
 
@@ -27,7 +30,7 @@ func (r *Reconciler) status(obj *sourcev1.GitRepository, out outcome) {
 	if token, ok := meta.ReconcileAnnotationValue(obj.Annotations); ok {
 		obj.Status.SetLastHandledReconcileRequest(token)
 	}
-	if out.step == plan.Rest {
+	if out.Step == plan.Rest {
 		return
 	}
 	o := plan.Outcome{

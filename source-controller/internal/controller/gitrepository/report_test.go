@@ -25,7 +25,7 @@ func TestNewArtifactIsAsNewAsItsCondition(t *testing.T) {
 		return now
 	}}
 	var obj sourcev1.GitRepository
-	out := outcome{step: plan.Build, stored: true, artifact: &meta.Artifact{Path: "gitrepository/a/b/c.tar.gz", Revision: "main@sha1:1"}}
+	out := outcome{Decision: plan.Decision{Step: plan.Build}, stored: true, artifact: &meta.Artifact{Path: "gitrepository/a/b/c.tar.gz", Revision: "main@sha1:1"}}
 	for _, what := range []string{"the first artifact", "the same artifact"} {
 		r.status(&obj, out)
 		ready := apimeta.FindStatusCondition(obj.Status.Conditions, meta.ReadyCondition)

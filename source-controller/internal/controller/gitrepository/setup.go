@@ -14,7 +14,7 @@ import (
 // Setup registers the reconciler with a manager: it runs when a spec changes, when somebody asks for it by annotation,
 // and at each interval.
 func (r *Reconciler) Setup(mgr ctrl.Manager, o controller.Options) error {
-	o.RateLimiter = r.Reporter.Schedule.Retry
+	o.RateLimiter = r.Reporter.Schedule.Errors()
 	wanted := predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{})
 	err := ctrl.NewControllerManagedBy(mgr).
 		For(&sourcev1.GitRepository{}, builder.WithPredicates(wanted)).

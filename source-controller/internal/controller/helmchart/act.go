@@ -18,42 +18,54 @@ import (
 
 // outcome is how an attempt ended.
 type outcome struct {
-	step    plan.Step
+	plan.Decision
+
 	problem *plan.Problem
 	// stored says whether the artifact that the status advertises can be downloaded.
 	stored bool
 	// status is what the status is to be after a success, but for its conditions and what it handled.
 	status sourcev1.HelmChartStatus
+	// revision is that of the source; empty if it is not known.
+	revision string
+	// made is set when a chart was stored, collected how many superseded ones were removed.
+	made      bool
+	collected int
 }
 
 // act takes the step that was decided on.
 func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observed) outcome {
-	out := outcome{step: plan.DecideChart(o.ChartObserved), problem: o.Problem, stored: o.Stored, status: *obj.Status.DeepCopy()}
-	if out.step == plan.Rest {
+	out := outcome{
+		Decision: plan.DecideChart(o.ChartObserved), problem: o.Problem, stored: o.Stored,
+		status: *obj.Status.DeepCopy(), revision: o.SourceRevision,
+	}
+	if out.Step == plan.Rest {
 		return out
 	}
-	if out.step == plan.Build {
-		out.problem = r.build(ctx, obj, o, &out.status)
+	if out.Step == plan.Build {
+		out.made, out.problem = r.build(ctx, obj, o, &out.status)
 		out.stored = out.stored || out.problem == nil
 	}
 	if out.status.Artifact != nil {
-		if _, err := r.Store.Collect(out.status.Artifact.Path, obj.Status.Artifact); err != nil {
+		var err error
+		if out.collected, err = r.Store.Collect(out.status.Artifact.Path, obj.Status.Artifact); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "superseded charts stay for now")
 		}
 	}
 	return out
 }
 
-// build loads the chart, and packages it if that is a chart that is not stored yet.
-func (r *Reconciler) build(ctx context.Context, obj *sourcev1.HelmChart, o observed, status *sourcev1.HelmChartStatus) *plan.Problem {
+// build loads the chart, and packages it if that is a chart that is not stored yet, which it reports.
+func (r *Reconciler) build(
+	ctx context.Context, obj *sourcev1.HelmChart, o observed, status *sourcev1.HelmChartStatus,
+) (made bool, _ *plan.Problem) {
 	source, err := r.Store.ReadVerified(o.source.Path, o.source.Digest)
 	if err != nil {
-		return sourceProblem(err, o.sourceReady)
+		return false, sourceProblem(err, o.sourceReady)
 	}
 	defer func() { _ = source.Close() }() // it was only read
 	scratch, dir, done, err := r.Store.Scratch()
 	if err != nil {
-		return plan.StorageProblem(sourcev1.DirCreationFailedReason, "%v", err)
+		return false, plan.StorageProblem(sourcev1.DirCreationFailedReason, "%v", err)
 	}
 	defer func() {
 		if err := done(); err != nil {
@@ -64,20 +76,21 @@ func (r *Reconciler) build(ctx context.Context, obj *sourcev1.HelmChart, o obser
 		Path: obj.Spec.Chart, ValuesFiles: obj.Spec.ValuesFiles, IgnoreMissing: obj.Spec.IgnoreMissingValuesFiles,
 	})
 	if err != nil {
-		return chartProblem(err)
+		return false, chartProblem(err)
 	}
 	version, problem := plan.ChartVersion(obj.Spec, obj.Generation, loaded.Version(), o.source.Revision)
 	if problem != nil {
-		return problem
+		return false, problem
 	}
 	if plan.RebuildChart(o.ChartObserved) || status.Artifact.Revision != version || status.ObservedChartName != loaded.Name() {
 		loaded.SetVersion(version)
 		if problem := r.write(ctx, obj, loaded, dir, status); problem != nil {
-			return problem
+			return false, problem
 		}
+		made = true
 	}
 	status.ObservedSourceArtifactRevision = o.source.Revision
-	return nil
+	return made, nil
 }
 
 // write stores a chart and notes it in the status; a new one has no time yet.
@@ -107,7 +120,7 @@ func sourceProblem(err error, sourceReady bool) *plan.Problem {
 	lost := errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrDigest)
 	switch {
 	case lost && sourceReady:
-		return plan.PassingProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
+		return plan.TransientProblem(plan.ReasonSourceUnavailable, "the source's artifact is being stored anew")
 	case lost:
 		return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact is lost, and the source cannot be fetched; see its conditions")
 	}

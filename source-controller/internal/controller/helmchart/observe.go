@@ -67,7 +67,7 @@ func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*sour
 			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, report.Unreadable(err))
 	}
 	if repository.Status.Artifact == nil {
-		return nil, plan.PassingProblem(plan.ReasonNoSourceArtifact,
+		return nil, plan.TransientProblem(plan.ReasonNoSourceArtifact,
 			"GitRepository %s/%s has no artifact yet", obj.Namespace, name)
 	}
 	return &repository, nil

@@ -35,14 +35,15 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	defer r.Reporter.Measure(ctx, &obj, r.Clock())
+	started := r.Clock()
+	defer r.Reporter.Measure(ctx, &obj, started)
 	if !obj.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.finalize(ctx, &obj)
 	}
-	if err := r.Reporter.Claim(ctx, &obj); err != nil {
+	if found, err := r.Reporter.Claim(ctx, &obj); !found {
 		return ctrl.Result{}, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return r.report(ctx, &obj, r.act(bounded, &obj, r.observe(bounded, &obj)))
+	return r.report(ctx, &obj, r.act(bounded, &obj, r.observe(bounded, &obj)), started)
 }

@@ -3,6 +3,7 @@ package helmchart
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -14,12 +15,13 @@ import (
 )
 
 // report ends an attempt with what its outcome calls for.
-func (r *Reconciler) report(ctx context.Context, obj *sourcev1.HelmChart, out outcome) (ctrl.Result, error) {
+func (r *Reconciler) report(ctx context.Context, obj *sourcev1.HelmChart, out outcome, started time.Time) (ctrl.Result, error) {
 	after := obj.DeepCopy()
 	r.status(after, out)
 	return r.Reporter.Finish(ctx, report.Ending{
-		Before: obj, After: after, Step: out.step, Problem: out.problem,
-		Change: change(), Interval: obj.Spec.Interval.Duration,
+		Before: obj, After: after, Decision: out.Decision, Problem: out.problem, Revision: out.revision,
+		Made: out.made, Collected: out.collected,
+		Change: change(), Interval: obj.Spec.Interval.Duration, Took: r.Clock().Sub(started),
 	})
 }
 
@@ -29,7 +31,7 @@ func (r *Reconciler) status(obj *sourcev1.HelmChart, out outcome) {
 		out.status.SetLastHandledReconcileRequest(token)
 		obj.Status.SetLastHandledReconcileRequest(token)
 	}
-	if out.step == plan.Rest {
+	if out.Step == plan.Rest {
 		return
 	}
 	o := plan.Outcome{

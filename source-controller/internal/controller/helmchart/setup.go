@@ -25,7 +25,7 @@ func (r *Reconciler) Setup(ctx context.Context, mgr ctrl.Manager, o controller.O
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &sourcev1.HelmChart{}, bySource, sourceName); err != nil {
 		return fmt.Errorf("index HelmCharts: %w", err)
 	}
-	o.RateLimiter = r.Reporter.Schedule.Retry
+	o.RateLimiter = r.Reporter.Schedule.Errors()
 	wanted := predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{})
 	err := ctrl.NewControllerManagedBy(mgr).
 		For(&sourcev1.HelmChart{}, builder.WithPredicates(wanted)).
