@@ -152,6 +152,9 @@ type Bus interface {
 	Consume(ctx context.Context, c Consumer, handle Handler) error
 	// Forget removes a durable consumer; an absent one is no error.
 	Forget(ctx context.Context, c Consumer) error
+	// Held is how many messages a stream holds, by subject: of a work queue what was not handled yet. It creates nothing; a
+	// stream that is not there holds none.
+	Held(ctx context.Context, stream Stream) (map[string]uint64, error)
 	// Store opens, and creates if needed, a store whose entries live for ttl (0: for ever).
 	Store(ctx context.Context, name string, ttl time.Duration) (Store, error)
 	// Connected reports whether the broker can be reached now.

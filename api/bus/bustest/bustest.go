@@ -43,6 +43,7 @@ func Run(t *testing.T, open func(t *testing.T) bus.Bus) {
 		"consume/a work queue forgets what was handled":   workQueue,
 		"consume/a forgotten consumer begins again":       forgotten,
 		"consume/bad names are refused":                   badNames,
+		"held/by subject":                                 held,
 		"store/compare and swap":                          compareAndSwap,
 		"store/values are copies":                         copies,
 		"store/entries expire":                            expires,
