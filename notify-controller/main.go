@@ -12,6 +12,7 @@ import (
 	"github.com/sluice-gitops/sluice/notify-controller/internal/config"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/controller"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/ingest"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/measure"
 )
 
 func main() { process.Main(config.Name, run) }
@@ -33,12 +34,16 @@ func run(ctx context.Context, args []string, getenv func(string) string) error {
 	if messages, err = controller.Bus(mgr, messages); err != nil {
 		return err
 	}
-	events := ingest.New(cfg.EventsAddr, messages, cfg.RateLimitInterval, clock.RealClock{}, mgr.GetLogger().WithName("ingest"))
+	measured := measure.New()
+	events := ingest.New(ingest.Options{
+		Addr: cfg.EventsAddr, Bus: messages, Interval: cfg.RateLimitInterval, Clock: clock.RealClock{},
+		Metrics: measured, Log: mgr.GetLogger().WithName("ingest"),
+	})
 	if err := mgr.Add(events); err != nil {
 		return fmt.Errorf("add event endpoint: %w", err)
 	}
 	err = controller.Setup(mgr, controller.Options{
-		Bus: messages, Namespace: cfg.Namespace, Parallel: cfg.Concurrent, Clock: clock.RealClock{},
+		Bus: messages, Namespace: cfg.Namespace, Parallel: cfg.Concurrent, Metrics: measured, Clock: clock.RealClock{},
 		Refs: access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
 	})
 	if err != nil {

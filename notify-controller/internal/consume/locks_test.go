@@ -1,29 +1,24 @@
-package deliver
+package consume
 
 import (
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/go-logr/logr"
-	clocktesting "k8s.io/utils/clock/testing"
-
-	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
-// TestTurns: who asks first is first, of one key; another key has turns of its own, and in the end nothing is held.
-func TestTurns(t *testing.T) {
+// TestLocks: who asks first is first, of one key; another key is nobody else's, and in the end nothing is held.
+func TestLocks(t *testing.T) {
 	const asking = 20
-	var all turns
-	first := all.take("a")
-	all.take("b")()
+	var all Locks
+	first := all.Lock("a")
+	all.Lock("b")()
 	var order []int
 	var running sync.WaitGroup
 	for i := range asking {
 		before := all.lastOf("a")
 		running.Go(func() {
-			defer all.take("a")()
+			defer all.Lock("a")()
 			order = append(order, i)
 		})
 		for deadline := time.Now().Add(90 * time.Second); all.lastOf("a") == before; { // until it has asked
@@ -40,26 +35,8 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-func (t *turns) lastOf(key string) chan struct{} {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.last[key]
-}
-
-// TestPause: a shorter one that is asked for beside a longer one does not end that.
-func TestPause(t *testing.T) {
-	clk := clocktesting.NewFakeClock(time.Now())
-	target, stopped := route.Ref{UID: "chat"}, make(chan struct{})
-	close(stopped)
-	s := NewSender(nil, nil, nil, clk, logr.Discard())
-	s.pause(target, clk.Now().Add(time.Minute))
-	s.pause(target, clk.Now().Add(time.Second))
-	clk.Step(2 * time.Second)
-	if s.unpaused(stopped, target) {
-		t.Error("it ends after the shorter one")
-	}
-	s.resume(target)
-	if !s.unpaused(stopped, target) {
-		t.Error("it does not end when it is ended")
-	}
+func (l *Locks) lastOf(key string) chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last[key]
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/sluice-gitops/sluice/api/bus"
-	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/deadletter"
 )
 
 // Bounds of what a process without NATS keeps in memory.
@@ -39,7 +39,7 @@ func bound(stream bus.Stream) bus.Stream {
 	switch stream.Name {
 	case bus.Events().Name:
 		stream.WorkQueue = true
-	case deliver.DeadLetters().Name:
+	case deadletter.Stream().Name:
 		stream.MaxAge = time.Hour // nobody reads them here; they are Events on the Alert
 	}
 	return stream

@@ -2,10 +2,13 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 
+	"github.com/sluice-gitops/sluice/api/logkey"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
@@ -16,29 +19,33 @@ const (
 	awayCheck = 10 * time.Second
 )
 
-// away says by a Warning on this controller's Deployment, once per outage, that NATS has been away for a minute: nothing
+// outage says by a Warning on this controller's Deployment and in the log, once each time, that NATS has been away for a minute: nothing
 // is lost then, but nothing is delivered either.
-type away struct {
+type outage struct {
 	connected func() bool
 	namespace string
 	reports   Reports
 	clock     clock.WithTicker
+	log       logr.Logger
 }
 
 // Start watches until ctx ends. It implements manager.Runnable.
-func (a *away) Start(ctx context.Context) error {
-	ticker := a.clock.NewTicker(awayCheck)
+func (o *outage) Start(ctx context.Context) error {
+	ticker := o.clock.NewTicker(awayCheck)
 	defer ticker.Stop()
 	var since time.Time
-	for told := false; ; {
-		switch now := a.clock.Now(); {
-		case a.connected():
-			since, told = time.Time{}, false
+	for reported := false; ; {
+		switch now := o.clock.Now(); {
+		case o.connected():
+			if reported {
+				o.log.Info("recovered: NATS can be reached again", logkey.Duration, now.Sub(since).Round(time.Second).String())
+			}
+			since, reported = time.Time{}, false
 		case since.IsZero():
 			since = now
-		case !told && now.Sub(since) >= awayAfter:
-			told = true
-			a.tell(since)
+		case !reported && now.Sub(since) >= awayAfter:
+			reported = true
+			o.report(since)
 		}
 		select {
 		case <-ctx.Done():
@@ -48,8 +55,9 @@ func (a *away) Start(ctx context.Context) error {
 	}
 }
 
-func (a *away) tell(since time.Time) {
-	a.reports.warn(deploymentKind(), route.Ref{Namespace: a.namespace, Name: Name}, reasonBusAway,
-		"NATS cannot be reached since "+since.UTC().Format(time.RFC3339)+
-			"; notifications wait and none is lost: check the Pod nats-0, and --nats-url and --nats-creds of this controller")
+func (o *outage) report(since time.Time) {
+	what := "NATS cannot be reached since " + since.UTC().Format(time.RFC3339)
+	const advice = "notifications wait and none is lost: check the Pod nats-0, and --nats-url and --nats-creds of this controller"
+	o.log.Error(errors.New(what), advice)
+	o.reports.warn(deploymentKind(), route.Ref{Namespace: o.namespace, Name: Name}, reasonBusAway, what+"; "+advice)
 }

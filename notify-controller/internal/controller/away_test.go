@@ -17,7 +17,7 @@ func TestAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		recorder := record.NewFakeRecorder(100)
 		var connected atomic.Bool
-		watch := &away{connected: connected.Load, namespace: "flux-system", reports: Reports{Recorder: recorder}, clock: clock.RealClock{}}
+		watch := &outage{connected: connected.Load, namespace: "flux-system", reports: Reports{Recorder: recorder}, clock: clock.RealClock{}}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- watch.Start(ctx) }()

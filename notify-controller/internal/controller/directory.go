@@ -22,12 +22,13 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/redact"
-	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/router"
 )
 
-// Directory implements [deliver.Directory]. Alerts and Providers are read from the cache as they are stored and decoded
+// Directory implements [router.Directory]. Alerts and Providers are read from the cache as they are stored and decoded
 // one by one, so that one that does not decode stops no other. It is safe for concurrent use.
 type Directory struct {
 	// Cache holds Alerts and Providers.
@@ -89,17 +90,17 @@ func ruleOf(stored *unstructured.Unstructured, refs access.Checker) *route.Rule 
 	return route.Compile(&alert, refs)
 }
 
-// Target implements [deliver.Directory].
-func (d *Directory) Target(ctx context.Context, namespace, name string) (deliver.Target, error) {
+// Target implements [router.Directory].
+func (d *Directory) Target(ctx context.Context, namespace, name string) (router.Target, error) {
 	stored, err := d.provider(ctx, namespace, name)
 	if err != nil {
-		return deliver.Target{}, err
+		return router.Target{}, err
 	}
 	spec, problem := specOf(stored)
 	if problem == "" {
 		problem = plan.Unserved(spec)
 	}
-	return deliver.Target{Ref: refOf(stored), Type: spec.Type, Suspended: spec.Suspend, Problem: problem}, nil
+	return router.Target{Ref: refOf(stored), Type: spec.Type, Suspended: spec.Suspend, Problem: problem}, nil
 }
 
 // Providers implements [deliver.ListProviders].
@@ -112,7 +113,20 @@ func (d *Directory) Providers(ctx context.Context) ([]route.Ref, error) {
 	return refs, err
 }
 
-// Labels implements [deliver.Directory] by asking for the object's metadata.
+// Types are the types of all Providers that exist, by UID; empty for one that does not decode.
+func (d *Directory) Types(ctx context.Context) (map[types.UID]string, error) {
+	stored, err := d.list(ctx, providerKind())
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[types.UID]string, len(stored))
+	for i := range stored {
+		found[stored[i].GetUID()], _, _ = unstructured.NestedString(stored[i].Object, "spec", "type")
+	}
+	return found, nil
+}
+
+// Labels implements [router.Directory] by asking for the object's metadata.
 func (d *Directory) Labels(ctx context.Context, object corev1.ObjectReference) (map[string]string, error) {
 	meta := &metav1.PartialObjectMetadata{}
 	meta.SetGroupVersionKind(schema.FromAPIVersionAndKind(object.APIVersion, object.Kind))
@@ -123,13 +137,13 @@ func (d *Directory) Labels(ctx context.Context, object corev1.ObjectReference) (
 	return meta.Labels, err
 }
 
-// provider returns deliver.ErrNoProvider for one that does not exist.
+// provider returns provider.ErrNotFound for one that does not exist.
 func (d *Directory) provider(ctx context.Context, namespace, name string) (*unstructured.Unstructured, error) {
 	stored := &unstructured.Unstructured{}
 	stored.SetGroupVersionKind(providerKind())
 	err := d.Cache.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, stored)
 	if apierrors.IsNotFound(err) {
-		return nil, deliver.ErrNoProvider
+		return nil, provider.ErrNotFound
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read Provider %s/%s: %w", namespace, name, err)

@@ -29,7 +29,7 @@ func (d *Directory) Open(ctx context.Context, ref route.Ref) (deliver.Opened, er
 		return deliver.Opened{}, err
 	}
 	if stored.GetUID() != ref.UID {
-		return deliver.Opened{}, deliver.ErrNoProvider
+		return deliver.Opened{}, provider.ErrNotFound
 	}
 	spec, problem := specOf(stored)
 	if problem != "" {

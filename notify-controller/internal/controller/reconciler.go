@@ -9,6 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/logkey"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
 )
 
@@ -27,10 +29,12 @@ func (a *alerts) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Resu
 	rule := ruleOf(stored, a.directory.Refs)
 	if rule.Problem != "" {
 		a.reports.warn(alertKind(), rule.Alert, reasonInvalidConfig, rule.Problem)
+		logRefused(ctx, reasonInvalidConfig, rule.Problem)
 	}
 	if len(rule.Denied) > 0 {
-		a.reports.warn(alertKind(), rule.Alert, reasonAccessDenied,
-			"event sources in other namespaces are ignored, cross-namespace references have been blocked: "+strings.Join(rule.Denied, ", "))
+		problem := "event sources in other namespaces are ignored, cross-namespace references have been blocked: " + strings.Join(rule.Denied, ", ")
+		a.reports.warn(alertKind(), rule.Alert, reasonAccessDenied, problem)
+		logRefused(ctx, reasonAccessDenied, problem)
 	}
 	return ctrl.Result{}, nil
 }
@@ -55,8 +59,15 @@ func (p *providers) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.R
 	}
 	if problem != "" {
 		p.reports.warn(providerKind(), refOf(stored), reasonInvalidConfig, problem)
+		logRefused(ctx, reasonInvalidConfig, problem)
 	}
 	return ctrl.Result{}, nil
+}
+
+// logRefused says what of an object cannot be obeyed: once per version of it, since only those are reconciled.
+func logRefused(ctx context.Context, reason, problem string) {
+	problem = event.Shorten(problem, maxEvent)
+	ctrl.LoggerFrom(ctx).Info("refused: "+problem, logkey.Reason, reason, logkey.Problem, problem)
 }
 
 // get returns nil for an object that does not exist any more.

@@ -24,21 +24,21 @@ const (
 // maxEvent is the API server's limit for a core/v1 Event's message, in bytes.
 const maxEvent = 1024
 
-// Reports writes core/v1 Events. It implements [deliver.Reporter], and is safe for concurrent use.
+// Reports writes core/v1 Events. It implements [deadletter.Reporter], and is safe for concurrent use.
 type Reports struct{ Recorder record.EventRecorder }
 
-// Undelivered implements [deliver.Reporter].
+// Undelivered implements [deadletter.Reporter].
 func (r Reports) Undelivered(alert route.Ref, provider, reason string) {
 	r.warn(alertKind(), alert, reasonDispatchFailed, "a notification for Provider "+provider+" could not be delivered: "+reason)
 }
 
-// Conflicting implements [deliver.Reporter].
+// Conflicting implements [deadletter.Reporter].
 func (r Reports) Conflicting(alert route.Ref, keys []string) {
 	r.warn(alertKind(), alert, reasonMetadata, "metadata keys set more than once: "+strings.Join(keys, ", ")+
 		"; what the controller said wins, then spec.summary, then spec.eventMetadata")
 }
 
-// Unknown implements [deliver.Reporter].
+// Unknown implements [deadletter.Reporter].
 func (r Reports) Unknown(alert route.Ref, object, reason string) {
 	r.warn(alertKind(), alert, reasonSourceFailed, "matchLabels cannot be decided, the labels of "+object+" cannot be read: "+reason)
 }

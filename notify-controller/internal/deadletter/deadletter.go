@@ -1,13 +1,20 @@
-package deliver
+// Package deadletter keeps what could not be delivered, and what cannot be read, so that nothing is lost unseen.
+package deadletter
 
 import (
 	"context"
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/go-logr/logr"
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/logkey"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
@@ -22,6 +29,12 @@ const (
 	headerTruncated = "Sluice-Truncated"
 )
 
+// subject is what dead letters are published on; the last token is the UID of the Provider.
+const subject = "sluice.deadletters."
+
+// maxSubject is how much of a subject is logged.
+const maxSubject = 300
+
 // refused is the last token of the subject of dead letters that belong to no Provider.
 const refused = "refused"
 
@@ -35,26 +48,39 @@ type Reporter interface {
 	Unknown(alert route.Ref, object, reason string)
 }
 
-// Morgue keeps dead letters. A letter is stored durably before anybody hears of it.
-type Morgue struct {
-	Bus     bus.Bus
-	Reports Reporter
-	Metrics *Metrics
+// Stream keeps what could not be delivered, with the reason in the header Sluice-Reason.
+func Stream() bus.Stream {
+	return bus.Stream{
+		Name:     "SLUICE_DEAD_LETTERS",
+		Subjects: []string{subject + ">"},
+		MaxAge:   2 * delivery.Kept,
+		MaxBytes: 128 << 20,
+		Window:   30 * time.Minute,
+	}
 }
 
-// bury keeps a delivery that is given up.
-func (m *Morgue) bury(ctx context.Context, record Record, reason string) error {
-	data, err := record.encode()
+// Letters are the dead letters on a bus. A letter is stored durably before anybody hears of it.
+type Letters struct {
+	Bus     bus.Bus
+	Reports Reporter
+	Metrics *measure.Metrics
+	// Log gets a line for each; the zero value discards.
+	Log logr.Logger
+}
+
+// Keep keeps a delivery that is given up.
+func (l *Letters) Keep(ctx context.Context, record delivery.Record, reason string) error {
+	data, err := record.Encode()
 	if err != nil {
 		return err
 	}
-	subject := string(record.Provider.UID)
-	if subject == "" {
-		subject = "no-provider"
+	uid := string(record.Provider.UID)
+	if uid == "" {
+		uid = "no-provider"
 	}
 	reason = headerValue(reason)
-	err = m.Bus.Publish(ctx, DeadLetters(), bus.Message{
-		Subject: deadLetterSubject + subject,
+	err = l.Bus.Publish(ctx, Stream(), bus.Message{
+		Subject: subject + uid,
 		ID:      record.ID,
 		Header: map[string]string{
 			headerReason: reason, headerAlert: record.Alert.String(), headerProvider: record.Provider.String(),
@@ -64,28 +90,32 @@ func (m *Morgue) bury(ctx context.Context, record Record, reason string) error {
 	if err != nil {
 		return fmt.Errorf("keep dead letter: %w", err)
 	}
-	m.Metrics.dead(record.Provider.String())
-	m.Reports.Undelivered(record.Alert, record.Provider.String(), reason)
+	l.Metrics.Delivery(record.Type, measure.GivenUp)
+	record.Log(l.Log).Info(fmt.Sprintf("gave up delivery to %s: %s: %s; kept as a dead letter", record.Target(), reason, delivery.Headline(record.Event)),
+		logkey.Problem, reason)
+	l.Reports.Undelivered(record.Alert, record.Provider.String(), reason)
 	return nil
 }
 
-// buryEvent keeps a message that nobody can read or route, as it came, or as much of it as fits.
-func (m *Morgue) buryEvent(ctx context.Context, d bus.Delivery, reason string) error {
+// KeepMessage keeps a message that nobody can read or route, as it came, or as much of it as fits.
+func (l *Letters) KeepMessage(ctx context.Context, d bus.Delivery, reason string) error {
 	letter := bus.Message{
-		Subject: deadLetterSubject + refused,
-		ID:      hash(d.Subject, d.ID, string(d.Data)),
+		Subject: subject + refused,
+		ID:      delivery.Hash(d.Subject, d.ID, string(d.Data)),
 		Header:  map[string]string{headerReason: headerValue(reason), headerSubject: d.Subject},
 		Data:    d.Data,
 	}
-	if size := len(d.Data); size > maxRecord {
+	if size := len(d.Data); size > delivery.MaxBytes {
 		letter.Header[headerTruncated] = strconv.Itoa(size)
-		letter.Data = d.Data[:maxRecord]
+		letter.Data = d.Data[:delivery.MaxBytes]
 	}
-	err := m.Bus.Publish(ctx, DeadLetters(), letter)
+	err := l.Bus.Publish(ctx, Stream(), letter)
 	if err != nil {
 		return fmt.Errorf("keep dead letter: %w", err)
 	}
-	m.Metrics.dead(refused)
+	l.Metrics.Delivery("", measure.GivenUp)
+	l.Log.Info(fmt.Sprintf("gave up a message on %s: %s; kept as a dead letter", event.Shorten(d.Subject, maxSubject), letter.Header[headerReason]),
+		logkey.Problem, letter.Header[headerReason])
 	return nil
 }
 

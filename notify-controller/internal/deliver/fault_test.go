@@ -24,9 +24,12 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
 	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/deadletter"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/router"
 )
 
 // TestBrokerRestarts: what was stored before a restart of NATS is delivered after it, once; and so is what comes then.
@@ -306,7 +309,7 @@ func TestQueueOfADeletedProviderIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	if entry, err := store.Get(t.Context(), "queues"); err != nil || string(entry.Value) != "{}" {
-		t.Errorf("roster: %s, %v", entry.Value, err)
+		t.Errorf("list of queues: %s, %v", entry.Value, err)
 	}
 }
 
@@ -457,8 +460,8 @@ func TestOrderInAChat(t *testing.T) {
 		<-read
 		return apps.Open(ctx, ref)
 	}
-	morgue := &deliver.Morgue{Bus: b, Reports: &reports{}, Metrics: deliver.NewMetrics()}
-	sender := deliver.NewSender(b, slow, morgue, clock.RealClock{}, logr.Discard())
+	letters := &deadletter.Letters{Bus: b, Reports: &reports{}, Metrics: measure.New()}
+	sender := deliver.NewSender(b, slow, letters, clock.RealClock{}, logr.Discard())
 	var running sync.WaitGroup
 	running.Go(func() { sender.Handle(t.Context(), queued(t, ref, "e1", failure("podinfo"))) })
 	<-opening
@@ -499,4 +502,4 @@ func encode(t *testing.T, ev event.Event) string {
 	return string(env.Data)
 }
 
-var _ deliver.Directory = &cluster{}
+var _ router.Directory = &cluster{}

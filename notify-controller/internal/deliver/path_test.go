@@ -190,7 +190,7 @@ func TestUnknownAlertsAreNotNoAlerts(t *testing.T) {
 	t.Cleanup(b.Close)
 	r := start(t, b, apps)
 	r.announce("e1", failure("podinfo"))
-	verdict := r.router.Handle(t.Context(), delivery(t, "e2", failure("other")))
+	verdict := r.router.Handle(t.Context(), deliveryOf(t, "e2", failure("other")))
 	if verdict.RetryAfter <= 0 {
 		t.Errorf("verdict %+v, want a retry", verdict)
 	}
@@ -205,7 +205,7 @@ func TestNothingSelectsAnEvent(t *testing.T) {
 	b := memory.New()
 	t.Cleanup(b.Close)
 	r := start(t, b, apps)
-	if verdict := r.router.Handle(t.Context(), delivery(t, "e1", failure("podinfo"))); verdict != bus.Done() {
+	if verdict := r.router.Handle(t.Context(), deliveryOf(t, "e1", failure("podinfo"))); verdict != bus.Done() {
 		t.Errorf("verdict %+v, want done", verdict)
 	}
 	apps.alert("late", "chat")
@@ -217,7 +217,7 @@ func TestNothingSelectsAnEvent(t *testing.T) {
 	}
 }
 
-func delivery(t *testing.T, id string, ev event.Event) bus.Delivery {
+func deliveryOf(t *testing.T, id string, ev event.Event) bus.Delivery {
 	t.Helper()
 	env, err := event.Wrap(id, ev)
 	if err != nil {
@@ -238,7 +238,7 @@ func TestProviderComesLater(t *testing.T) {
 	apps := newCluster()
 	apps.alert("all", "chat")
 	r := newRig(t, b, apps, clk)
-	d := delivery(t, "e1", failure("podinfo"))
+	d := deliveryOf(t, "e1", failure("podinfo"))
 	if v := r.router.Handle(t.Context(), d); v.RetryAfter <= 0 {
 		t.Errorf("at first: verdict %+v, want a retry", v)
 	}

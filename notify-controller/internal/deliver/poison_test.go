@@ -10,7 +10,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus/bustest"
 	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
-	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 )
 
@@ -23,7 +23,7 @@ func TestLargePoisonIsKept(t *testing.T) {
 		m      bus.Message
 	}{
 		"event":    {"routing cannot read it", bus.Events(), bus.Message{Subject: "sluice.events.x", ID: "p1"}},
-		"delivery": {"sending cannot read it", deliver.Deliveries(), bus.Message{Subject: "sluice.deliveries.provider-chat", ID: "p2"}},
+		"delivery": {"sending cannot read it", delivery.Stream(), bus.Message{Subject: "sluice.deliveries.provider-chat", ID: "p2"}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/logkey"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/consume"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/ledger"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
 )
 
@@ -28,7 +32,7 @@ type ListProviders func(ctx context.Context) ([]route.Ref, error)
 type Queues struct {
 	bus       bus.Bus
 	providers ListProviders
-	roster    *Roster
+	list      *ledger.Queues
 	sender    *Sender
 	parallel  int
 	clock     clock.WithTicker
@@ -48,9 +52,9 @@ type runningQueue struct {
 }
 
 // NewQueues returns the queues of a sender; parallel is how many notifications go to one Provider at a time.
-func NewQueues(b bus.Bus, providers ListProviders, r *Roster, s *Sender, parallel int, c clock.WithTicker, log logr.Logger) *Queues {
+func NewQueues(b bus.Bus, providers ListProviders, l *ledger.Queues, s *Sender, parallel int, c clock.WithTicker, log logr.Logger) *Queues {
 	return &Queues{
-		bus: b, providers: providers, roster: r, sender: s, parallel: parallel, clock: c, log: log,
+		bus: b, providers: providers, list: l, sender: s, parallel: parallel, clock: c, log: log,
 		wake: make(chan struct{}, 1), running: map[types.UID]*runningQueue{},
 	}
 }
@@ -82,7 +86,7 @@ func (q *Queues) Start(ctx context.Context) error {
 func (q *Queues) sweep(ctx context.Context) {
 	existing, err := q.providers(ctx)
 	if err != nil {
-		q.log.Error(err, "list Providers")
+		q.log.Error(err, "failed to list Providers")
 		return
 	}
 	exists := map[types.UID]bool{}
@@ -91,9 +95,9 @@ func (q *Queues) sweep(ctx context.Context) {
 		q.run(ctx, provider)
 		q.running[provider.UID].orphaned = time.Time{}
 	}
-	listed, err := q.roster.list(ctx)
+	listed, err := q.list.List(ctx)
 	if err != nil && ctx.Err() == nil {
-		q.log.Info("deleted Providers' queues are looked for later", "reason", err.Error())
+		q.log.V(logkey.Debug).Info("failed to look for queues of deleted Providers: "+err.Error(), logkey.Problem, err.Error())
 	}
 	for _, provider := range listed {
 		if q.running[provider.UID] == nil {
@@ -119,9 +123,9 @@ func (q *Queues) run(ctx context.Context, provider route.Ref) {
 }
 
 func (q *Queues) spawn(ctx context.Context, running *runningQueue) {
-	handle := guarded(q.sender.Handle, q.sender.giveUp, q.log)
+	handle := consume.Guarded(q.sender.Handle, q.sender.giveUpMessage, q.log)
 	q.stopped.Go(func() {
-		_ = consume(ctx, q.bus, queue(running.provider, q.parallel), handle, q.clock, q.log) // ends with ctx only
+		_ = consume.Run(ctx, q.bus, delivery.Queue(running.provider, q.parallel), handle, q.clock, q.log) // ends with ctx only
 		close(running.done)
 		q.Wake()
 	})
@@ -149,12 +153,12 @@ func (q *Queues) orphan(ctx context.Context, running *runningQueue) {
 		q.running[running.provider.UID].orphaned = q.clock.Now()
 		return
 	}
-	if err := q.roster.remove(ctx, running.provider.UID); err != nil {
-		q.log.Info("the queue of a deleted Provider is removed later", "provider", running.provider.String(), "reason", err.Error())
+	if err := q.list.Remove(ctx, running.provider.UID); err != nil {
+		q.logOf(running).V(logkey.Debug).Info("failed to remove the queue of a deleted Provider: "+err.Error(), logkey.Problem, err.Error())
 		return
 	}
 	q.sender.forget(running.provider)
-	q.log.Info("removed the queue of a deleted Provider", "provider", running.provider.String())
+	q.logOf(running).Info("removed the queue of a deleted Provider")
 }
 
 // halt stops a queue and forgets its place, and reports whether that is done: if not, a later sweep goes on. It waits for
@@ -164,10 +168,15 @@ func (q *Queues) halt(ctx context.Context, running *runningQueue) bool {
 	if !running.ended() {
 		return false
 	}
-	if err := q.bus.Forget(ctx, queue(running.provider, q.parallel)); err != nil {
-		q.log.Info("a consumer is removed later", "provider", running.provider.String(), "reason", err.Error())
+	if err := q.bus.Forget(ctx, delivery.Queue(running.provider, q.parallel)); err != nil {
+		q.logOf(running).V(logkey.Debug).Info("failed to remove a consumer: "+err.Error(), logkey.Problem, err.Error())
 		return false
 	}
 	delete(q.running, running.provider.UID)
 	return true
+}
+
+func (q *Queues) logOf(running *runningQueue) logr.Logger {
+	return logkey.Of(q.log, "Provider", running.provider.Namespace, running.provider.Name).
+		WithValues(logkey.Provider, running.provider.String())
 }

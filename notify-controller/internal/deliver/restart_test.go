@@ -151,7 +151,7 @@ func TestBeyondTheWindow(t *testing.T) {
 	server.Stop()
 	server.Start(t)
 	second := start(t, b, apps)
-	again := delivery(t, "e1", failure("podinfo")).Message
+	again := deliveryOf(t, "e1", failure("podinfo")).Message
 	again.ID = "the broker takes it for another one"
 	second.publish(bus.Events(), again)
 	second.announce("e2", failure("other"))
@@ -261,8 +261,8 @@ func startOutbox(t *testing.T, b bus.Bus, again func(*outbox.Outbox)) *outbox.Ou
 	return out
 }
 
-// TestRosterIsWrittenAgain: when the broker has lost the list of queues, the next notification brings its Provider back.
-func TestRosterIsWrittenAgain(t *testing.T) {
+// TestListOfQueuesIsWrittenAgain: when the broker has lost the list of queues, the next notification brings its Provider back.
+func TestListOfQueuesIsWrittenAgain(t *testing.T) {
 	t.Parallel()
 	b := memory.New()
 	t.Cleanup(b.Close)
@@ -285,6 +285,6 @@ func TestRosterIsWrittenAgain(t *testing.T) {
 	r.announce("e2", recovery("podinfo"))
 	eventually(t, "the second", func() bool { return len(slack.got()) == 2 })
 	if entry, err := store.Get(t.Context(), "queues"); err != nil || !strings.Contains(string(entry.Value), "provider-chat") {
-		t.Errorf("roster: %s, %v", entry.Value, err)
+		t.Errorf("list of queues: %s, %v", entry.Value, err)
 	}
 }

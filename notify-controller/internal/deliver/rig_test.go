@@ -28,10 +28,14 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus/jetstream"
 	"github.com/sluice-gitops/sluice/api/bus/memory"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/deadletter"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/deliver"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/ledger"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/router"
 )
 
 // patience is how long a test waits for what has to happen: many times what NATS gives a delivery that was lost with it.
@@ -65,7 +69,7 @@ func connect(t *testing.T, url string) bus.Bus {
 	return b
 }
 
-// cluster is a deliver.Directory and deliver.Open over maps. Providers are built from specs as in production.
+// cluster is a router.Directory and deliver.Open over maps. Providers are built from specs as in production.
 type cluster struct {
 	mu       sync.Mutex
 	rules    []*route.Rule
@@ -124,15 +128,15 @@ func (c *cluster) Rules(context.Context) ([]*route.Rule, error) {
 	return slices.Clone(c.rules), c.failWith
 }
 
-func (c *cluster) Target(_ context.Context, namespace, name string) (deliver.Target, error) {
+func (c *cluster) Target(_ context.Context, namespace, name string) (router.Target, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for ref, spec := range c.specs {
 		if ref.Namespace == namespace && ref.Name == name {
-			return deliver.Target{Ref: ref, Type: spec.Type, Suspended: spec.Suspend, Problem: plan.Unserved(spec)}, nil
+			return router.Target{Ref: ref, Type: spec.Type, Suspended: spec.Suspend, Problem: plan.Unserved(spec)}, nil
 		}
 	}
-	return deliver.Target{}, deliver.ErrNoProvider
+	return router.Target{}, provider.ErrNotFound
 }
 
 func (c *cluster) Labels(context.Context, corev1.ObjectReference) (map[string]string, error) {
@@ -179,7 +183,7 @@ func (c *cluster) Open(_ context.Context, ref route.Ref) (deliver.Opened, error)
 	c.opens++
 	spec, ok := c.specs[ref]
 	if !ok {
-		return deliver.Opened{}, deliver.ErrNoProvider
+		return deliver.Opened{}, provider.ErrNotFound
 	}
 	if spec.Suspend {
 		return deliver.Opened{Suspended: true}, nil
@@ -221,25 +225,25 @@ type rig struct {
 	bus     bus.Bus
 	cluster *cluster
 	reports *reports
-	metrics *deliver.Metrics
+	metrics *measure.Metrics
 	logged  *logged
 	sender  *deliver.Sender
 	queues  *deliver.Queues
-	router  *deliver.Router
+	router  *router.Router
 	stop    func()
 }
 
 func newRig(t *testing.T, b bus.Bus, c *cluster, clk clock.WithTicker) *rig {
 	t.Helper()
-	told, lines, metrics := &reports{}, &logged{}, deliver.NewMetrics()
+	told, lines, metrics := &reports{}, &logged{}, measure.New()
 	log := funcr.New(lines.add, funcr.Options{Verbosity: 10})
-	morgue := &deliver.Morgue{Bus: b, Reports: told, Metrics: metrics}
-	roster := deliver.NewRoster(b)
-	sender := deliver.NewSender(b, c.Open, morgue, clk, log)
+	letters := &deadletter.Letters{Bus: b, Reports: told, Metrics: metrics}
+	list := ledger.NewQueues(b)
+	sender := deliver.NewSender(b, c.Open, letters, clk, log)
 	return &rig{
 		t: t, bus: b, cluster: c, reports: told, metrics: metrics, logged: lines, sender: sender,
-		queues: deliver.NewQueues(b, c.Providers, roster, sender, 4, clk, log),
-		router: deliver.NewRouter(b, c, morgue, roster, clk, log),
+		queues: deliver.NewQueues(b, c.Providers, list, sender, 4, clk, log),
+		router: router.New(b, c, letters, list, clk, log),
 	}
 }
 
@@ -303,7 +307,7 @@ func (r *rig) deadLetters() <-chan bus.Delivery {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		consumer := bus.Consumer{Stream: deliver.DeadLetters(), Name: "test", Parallel: 1}
+		consumer := bus.Consumer{Stream: deadletter.Stream(), Name: "test", Parallel: 1}
 		_ = r.bus.Consume(ctx, consumer, func(_ context.Context, d bus.Delivery) bus.Verdict {
 			found <- d
 			return bus.Done()

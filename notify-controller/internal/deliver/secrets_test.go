@@ -64,7 +64,7 @@ func TestNoCredentialShows(t *testing.T) {
 		noSecret(t, letter.Header["Sluice-Reason"], string(letter.Data))
 	}
 	eventually(t, "an attempt at each of the others", func() bool {
-		return strings.Count(strings.Join(r.logged.all(), "\n"), "notification not delivered yet") >= 5*4
+		return strings.Count(strings.Join(r.logged.all(), "\n"), "failed, tried again in") >= 5*4
 	})
 	r.stop()
 	noSecret(t, r.logged.all()...)

@@ -11,7 +11,10 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/sluice-gitops/sluice/api/bus"
-	"github.com/sluice-gitops/sluice/api/redact"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/consume"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/deadletter"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/ledger"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/provider"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/route"
@@ -39,33 +42,35 @@ type Opened struct {
 	Suspended bool
 }
 
-// Open makes a Provider ready. Its errors: ErrNoProvider when it does not exist, or has another UID; a
+// Open makes a Provider ready. Its errors: provider.ErrNotFound when it does not exist, or has another UID; a
 // *provider.InvalidError when its user has to change something; any other error passes.
 type Open func(ctx context.Context, ref route.Ref) (Opened, error)
 
 // Sender handles deliveries. Create it with NewSender.
 type Sender struct {
 	open      Open
-	morgue    *Morgue
-	ledger    *ledger
-	incidents table[plan.Incident]
+	letters   *deadletter.Letters
+	ledger    *ledger.Ledger
+	incidents *ledger.Table[plan.Incident]
 	clock     clock.Clock
 	log       logr.Logger
-	// objects has a turn for what is about one object, for one Provider.
-	objects turns
+	// objects has what is about one object, for one Provider, sent one after the other.
+	objects consume.Locks
 
 	mu      sync.Mutex
 	paused  map[route.Ref]time.Time
 	unnoted map[string]bool
+	blocks  map[route.Ref]string // why nothing can be tried for a Provider now, as it was logged
 }
 
 // NewSender returns a sender whose ledger is on the bus.
-func NewSender(b bus.Bus, open Open, m *Morgue, c clock.Clock, log logr.Logger) *Sender {
+func NewSender(b bus.Bus, open Open, l *deadletter.Letters, c clock.Clock, log logr.Logger) *Sender {
 	return &Sender{
-		open: open, morgue: m, ledger: newLedger(b), clock: c, log: log,
-		incidents: table[plan.Incident]{bus: b, name: "sluice-incidents", ttl: historyTTL},
+		open: open, letters: l, ledger: ledger.New(b), clock: c, log: log,
+		incidents: ledger.Incidents(b),
 		paused:    map[route.Ref]time.Time{},
 		unnoted:   map[string]bool{},
+		blocks:    map[route.Ref]string{},
 	}
 }
 
@@ -75,15 +80,15 @@ func NewSender(b bus.Bus, open Open, m *Morgue, c clock.Clock, log logr.Logger) 
 func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 	stopping := ctx.Done()
 	ctx = context.WithoutCancel(ctx)
-	record, err := decodeRecord(d.Data)
+	record, err := delivery.Decode(d.Data)
 	if err != nil {
 		return s.refuse(ctx, d, err)
 	}
-	defer s.objects.take(string(record.Provider.UID) + "/" + objectKey(record.Event))()
+	defer s.objects.Lock(string(record.Provider.UID) + "/" + delivery.ObjectKey(record.Event))()
 	if !s.unpaused(stopping, record.Provider) {
 		return bus.Retry(brokerWait)
 	}
-	known, err := s.ledger.read(ctx, record.ID)
+	known, err := s.ledger.Read(ctx, record.ID)
 	if err != nil {
 		return s.later(record, err)
 	}
@@ -96,11 +101,13 @@ func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 	if err != nil {
 		return s.later(record, err)
 	}
-	switch action := plan.Begin(state); action.Kind {
+	action := plan.Begin(state)
+	s.logDecision(record, action)
+	switch action.Kind {
 	case plan.Wait:
 		return bus.Retry(action.After)
-	case plan.Bury:
-		return s.bury(ctx, record, known, action.Why)
+	case plan.GiveUp:
+		return s.giveUp(ctx, record, known, action.Why)
 	case plan.Finish:
 		return bus.Done()
 	}
@@ -108,13 +115,13 @@ func (s *Sender) Handle(ctx context.Context, d bus.Delivery) bus.Verdict {
 }
 
 // look opens the Provider, and adds what there is to say about it to the state. An error passes.
-func (s *Sender) look(ctx context.Context, record Record, state *plan.State) (Opened, error) {
+func (s *Sender) look(ctx context.Context, record delivery.Record, state *plan.State) (Opened, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	opened, err := s.open(ctx, record.Provider)
 	var wrong *provider.InvalidError
 	switch {
-	case errors.Is(err, ErrNoProvider):
+	case errors.Is(err, provider.ErrNotFound):
 		state.Problem = "the Provider was deleted"
 	case errors.As(err, &wrong):
 		state.Problem = wrong.Reason
@@ -127,7 +134,7 @@ func (s *Sender) look(ctx context.Context, record Record, state *plan.State) (Op
 	return opened, nil
 }
 
-func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
+func (s *Sender) state(d bus.Delivery, record delivery.Record, known ledger.Entry) plan.State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now()
@@ -145,44 +152,48 @@ func (s *Sender) state(d bus.Delivery, record Record, known entry) plan.State {
 }
 
 // try sends, after it has claimed the delivery and noted what that does to the target's state.
-func (s *Sender) try(ctx context.Context, record Record, known entry, opened Opened) bus.Verdict {
+func (s *Sender) try(ctx context.Context, record delivery.Record, known ledger.Entry, opened Opened) bus.Verdict {
 	if stateful, ok := opened.Provider.(provider.Stateful); ok {
 		action, err := s.arrange(ctx, record, stateful.Subject(record.Event), stateful.Effect(record.Event))
 		if err != nil {
 			return s.later(record, err)
 		}
+		s.logDecision(record, action)
 		if action.Kind == plan.Finish {
-			s.morgue.Metrics.delivery(record.Provider.String(), resultSuperseded)
+			s.dropped(record, action.Why)
 			return bus.Done()
 		}
 	}
 	known.Tries++
 	known.Stage, known.Until = plan.Claimed, s.clock.Now().Add(opened.Timeout+leaseMargin)
-	known, err := s.ledger.write(ctx, record.ID, known)
+	known, err := s.ledger.Write(ctx, record.ID, known)
 	if err != nil {
 		return s.later(record, err)
 	}
+	s.unblocked(record)
 	sendCtx, cancel := context.WithTimeout(ctx, opened.Timeout)
 	defer cancel()
-	return s.conclude(ctx, record, known, opened.Provider.Send(sendCtx, record.Event))
+	started := s.clock.Now()
+	failure := opened.Provider.Send(sendCtx, record.Event)
+	return s.conclude(ctx, record, known, failure, s.clock.Since(started))
 }
 
 // arrange notes what the delivery will do to the target's state before it is sent: whatever comes of the send, nothing
 // older to the opposite effect may follow it.
-func (s *Sender) arrange(ctx context.Context, record Record, subject string, effect plan.Effect) (plan.Action, error) {
-	key := hash(string(record.Provider.UID), subject)
-	known, revision, err := s.incidents.get(ctx, key)
+func (s *Sender) arrange(ctx context.Context, record delivery.Record, subject string, effect plan.Effect) (plan.Action, error) {
+	key := delivery.Hash(string(record.Provider.UID), subject)
+	known, revision, err := s.incidents.Get(ctx, key)
 	if err != nil {
 		return plan.Action{}, err
 	}
 	next, action := plan.Arrange(known, effect, record.Stored)
 	if action.Kind == plan.Send && next != known {
-		_, err = s.incidents.put(ctx, key, next, revision)
+		_, err = s.incidents.Put(ctx, key, next, revision)
 	}
 	return action, err
 }
 
-func (s *Sender) conclude(ctx context.Context, record Record, known entry, failure error) bus.Verdict {
+func (s *Sender) conclude(ctx context.Context, record delivery.Record, known ledger.Entry, failure error, took time.Duration) bus.Verdict {
 	jitter := rand.Float64()
 	outcome := plan.Outcome{OK: failure == nil, Tries: known.Tries, Jitter: jitter}
 	outcome.Reason = "the notification could not be sent"
@@ -190,36 +201,36 @@ func (s *Sender) conclude(ctx context.Context, record Record, known entry, failu
 	if errors.As(failure, &refused) {
 		outcome.Permanent, outcome.Reason, outcome.RetryAfter = refused.Permanent, refused.Reason, refused.RetryAfter
 	}
+	s.letters.Metrics.Sent(record.Type, outcome.OK, took)
 	action := plan.End(outcome)
-	name := record.Provider.String()
+	s.logDecision(record, action)
 	switch action.Kind {
 	case plan.Finish:
 		s.note(ctx, record, known)
-		s.morgue.Metrics.delivery(name, resultDelivered)
+		s.delivered(record, known.Tries, took)
 		return bus.Done()
-	case plan.Bury:
-		return s.bury(ctx, record, known, action.Why)
+	case plan.GiveUp:
+		return s.giveUp(ctx, record, known, action.Why)
 	}
+	before := known.Failure
 	known.Stage, known.Until, known.Failure = plan.Failed, time.Time{}, outcome.Reason
 	if outcome.RetryAfter > 0 {
 		known.Until = s.clock.Now().Add(action.After)
 		s.pause(record.Provider, known.Until)
 	}
-	if _, err := s.ledger.write(ctx, record.ID, known); err != nil {
-		s.log.Info("a failed attempt is not noted; its lease runs out instead", "delivery", record.ID, "reason", err.Error())
+	if _, err := s.ledger.Write(ctx, record.ID, known); err != nil {
+		s.logUnnoted(record, err)
 	}
-	s.morgue.Metrics.delivery(name, resultRetried)
-	s.log.Info("notification not delivered yet", "provider", name, "delivery", record.ID, "tries", known.Tries,
-		"retryAfter", action.After.String(), "reason", outcome.Reason)
+	s.failed(record, known, before == known.Failure, action.After)
 	return bus.Retry(action.After)
 }
 
 // note records a delivery in the ledger, or, if the broker is gone, in memory until it comes up again.
-func (s *Sender) note(ctx context.Context, record Record, known entry) {
+func (s *Sender) note(ctx context.Context, record delivery.Record, known ledger.Entry) {
 	ctx, cancel := context.WithTimeout(ctx, noteTimeout)
 	defer cancel()
 	known.Stage, known.Until, known.Failure = plan.Delivered, time.Time{}, ""
-	if _, err := s.ledger.write(ctx, record.ID, known); err == nil {
+	if _, err := s.ledger.Write(ctx, record.ID, known); err == nil {
 		return
 	}
 	s.mu.Lock()
@@ -230,7 +241,7 @@ func (s *Sender) note(ctx context.Context, record Record, known entry) {
 }
 
 // noteLater notes what note could not; what comes up again is noted by the process that sent it, or stays in its memory.
-func (s *Sender) noteLater(ctx context.Context, record Record, known entry) {
+func (s *Sender) noteLater(ctx context.Context, record delivery.Record, known ledger.Entry) {
 	s.mu.Lock()
 	unnoted := s.unnoted[record.ID]
 	delete(s.unnoted, record.ID)
@@ -240,39 +251,37 @@ func (s *Sender) noteLater(ctx context.Context, record Record, known entry) {
 	}
 }
 
-func (s *Sender) bury(ctx context.Context, record Record, known entry, reason string) bus.Verdict {
-	if err := s.morgue.bury(ctx, record, reason); err != nil {
+func (s *Sender) giveUp(ctx context.Context, record delivery.Record, known ledger.Entry, reason string) bus.Verdict {
+	if err := s.letters.Keep(ctx, record, reason); err != nil {
 		return s.later(record, err)
 	}
 	known.Stage, known.Until, known.Failure = plan.Dead, time.Time{}, reason
-	if _, err := s.ledger.write(ctx, record.ID, known); err != nil {
-		s.log.Info("a dead letter is not noted", "delivery", record.ID, "reason", err.Error())
+	if _, err := s.ledger.Write(ctx, record.ID, known); err != nil {
+		s.logUnnoted(record, err)
 	}
-	s.log.Info("notification given up", "provider", record.Provider.String(), "alert", record.Alert.String(),
-		"delivery", record.ID, "reason", reason)
 	return bus.Done()
 }
 
-// giveUp buries what cannot be handled at all.
-func (s *Sender) giveUp(ctx context.Context, d bus.Delivery, reason string) error {
-	record, err := decodeRecord(d.Data)
+// giveUpMessage gives up what cannot be handled at all.
+func (s *Sender) giveUpMessage(ctx context.Context, d bus.Delivery, reason string) error {
+	record, err := delivery.Decode(d.Data)
 	if err != nil {
-		return s.morgue.buryEvent(ctx, d, "delivery: "+reason)
+		return s.letters.KeepMessage(ctx, d, "delivery: "+reason)
 	}
-	return s.morgue.bury(ctx, record, reason)
+	return s.letters.Keep(ctx, record, reason)
 }
 
 func (s *Sender) refuse(ctx context.Context, d bus.Delivery, cause error) bus.Verdict {
-	if err := s.morgue.buryEvent(ctx, d, "delivery: "+cause.Error()); err != nil {
-		s.log.Error(err, "unreadable delivery", "subject", d.Subject)
+	if err := s.letters.KeepMessage(ctx, d, "delivery: "+cause.Error()); err != nil {
+		s.log.Error(err, "failed to keep a message on "+d.Subject+" as a dead letter")
 		return bus.Retry(brokerWait)
 	}
 	return bus.Drop("unreadable delivery")
 }
 
 // later is the verdict on an error that is neither the notification's nor the target's.
-func (s *Sender) later(record Record, err error) bus.Verdict {
-	s.log.Info("delivery waits", "provider", record.Provider.String(), "delivery", record.ID, "reason", redact.Error(err))
+func (s *Sender) later(record delivery.Record, err error) bus.Verdict {
+	s.blocked(record, err)
 	return bus.Retry(brokerWait)
 }
 
@@ -313,6 +322,8 @@ func (s *Sender) resume(target route.Ref) {
 
 // forget drops what is remembered of a Provider that is gone.
 func (s *Sender) forget(target route.Ref) {
-	s.resume(target)
-	s.morgue.Metrics.forget(target.String())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.paused, target)
+	delete(s.blocks, target)
 }

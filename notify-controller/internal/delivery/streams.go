@@ -1,14 +1,6 @@
-// Package deliver is the durable path from an event to the services that people watch:
-//
-//	SLUICE_EVENTS ─ Router ─▶ SLUICE_DELIVERIES ─ Queues ─▶ Sender ─▶ provider
-//	                  │                                       │
-//	                  └───────────▶ SLUICE_DEAD_LETTERS ◀─────┘
-//
-// The [Router] turns each event into one [Record] per Alert that selects it. [Queues] gives every Provider a durable
-// consumer of its own, so that a slow one delays nobody else. The [Sender] claims a record in the ledger, sends it, and
-// notes the outcome. What cannot be delivered becomes a dead letter with an Event on the Alert; nothing is dropped
-// silently.
-package deliver
+// Package delivery is what travels on the way from an event to a target: a [Record] is one event for one Provider because of
+// one Alert, and waits in [Stream] for the consumer of that Provider.
+package delivery
 
 import (
 	"time"
@@ -18,49 +10,32 @@ import (
 )
 
 const (
-	deliverySubject   = "sluice.deliveries."
-	deadLetterSubject = "sluice.deadletters."
-	// week is how long what waits to be sent is kept; it is well above plan.MaxAge.
-	week = 7 * 24 * time.Hour
-	// ledgerTTL outlives every message that could bring a delivery up again.
-	ledgerTTL = week + 24*time.Hour
-	// historyTTL is how long an object's last events are remembered (see history), and an incident.
-	historyTTL = 365 * 24 * time.Hour
+	subject = "sluice.deliveries."
+	// Kept is how long what waits to be sent is kept; it is well above plan.MaxAge.
+	Kept = 7 * 24 * time.Hour
 )
 
-// Deliveries is the work queue of notifications to be sent.
-func Deliveries() bus.Stream {
+// Stream is the work queue of notifications to be sent.
+func Stream() bus.Stream {
 	return bus.Stream{
 		Name:      "SLUICE_DELIVERIES",
-		Subjects:  []string{deliverySubject + ">"},
-		MaxAge:    week,
+		Subjects:  []string{subject + ">"},
+		MaxAge:    Kept,
 		MaxBytes:  256 << 20,
 		Window:    30 * time.Minute,
 		WorkQueue: true,
 	}
 }
 
-// DeadLetters keeps what could not be delivered, with the reason in the header Sluice-Reason.
-func DeadLetters() bus.Stream {
-	return bus.Stream{
-		Name:     "SLUICE_DEAD_LETTERS",
-		Subjects: []string{deadLetterSubject + ">"},
-		MaxAge:   2 * week,
-		MaxBytes: 128 << 20,
-		Window:   30 * time.Minute,
-	}
-}
-
-func router(parallel int) bus.Consumer {
-	return bus.Consumer{Stream: bus.Events(), Name: "notify-router", Parallel: parallel}
-}
-
-// queue is the consumer of one Provider. A UID has only letters, digits and '-', which a subject and a name may hold.
-func queue(provider route.Ref, parallel int) bus.Consumer {
+// Queue is the consumer of one Provider. A UID has only letters, digits and '-', which a subject and a name may hold.
+func Queue(provider route.Ref, parallel int) bus.Consumer {
 	return bus.Consumer{
-		Stream:   Deliveries(),
+		Stream:   Stream(),
 		Name:     "deliver-" + string(provider.UID),
-		Filter:   deliverySubject + string(provider.UID),
+		Filter:   Subject(provider),
 		Parallel: parallel,
 	}
 }
+
+// Subject is what is published for a Provider.
+func Subject(provider route.Ref) string { return subject + string(provider.UID) }

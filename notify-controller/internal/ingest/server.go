@@ -13,6 +13,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -21,6 +22,9 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/logkey"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/measure"
 )
 
 // Limits of the endpoint. Flux's are the same.
@@ -41,23 +45,32 @@ type Publisher interface {
 	Publish(ctx context.Context, stream bus.Stream, m bus.Message) error
 }
 
-// Server is the event endpoint. Create it with New.
-type Server struct {
-	addr    string
-	bus     Publisher
-	clock   clock.PassiveClock
-	log     logr.Logger
-	repeats *repeats
-	slots   chan struct{}
+// Options of a server.
+type Options struct {
+	// Addr is listened on once the server is started.
+	Addr string
+	Bus  Publisher
+	// Interval is the one in which repetitions are refused.
+	Interval time.Duration
+	Clock    clock.PassiveClock
+	// Metrics count what is posted; nil for nobody.
+	Metrics *measure.Metrics
+	Log     logr.Logger
 }
 
-// New returns a server that listens on addr once started; interval is the one in which repetitions are refused.
-func New(addr string, b Publisher, interval time.Duration, c clock.PassiveClock, log logr.Logger) *Server {
-	return &Server{
-		addr: addr, bus: b, clock: c, log: log,
-		repeats: newRepeats(interval, c),
-		slots:   make(chan struct{}, maxRequests),
-	}
+// Server is the event endpoint. Create it with New.
+type Server struct {
+	Options
+
+	repeats *repeats
+	slots   chan struct{}
+	// failing is set while events cannot be stored.
+	failing atomic.Bool
+}
+
+// New returns a server.
+func New(o Options) *Server {
+	return &Server{Options: o, repeats: newRepeats(o.Interval, o.Clock), slots: make(chan struct{}, maxRequests)}
 }
 
 // NeedLeaderElection is false: every replica takes events, the leader sends them.
@@ -65,7 +78,7 @@ func (s *Server) NeedLeaderElection() bool { return false }
 
 // Start serves until ctx ends. It implements manager.Runnable.
 func (s *Server) Start(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.addr)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Addr)
 	if err != nil {
 		return fmt.Errorf("listen for events: %w", err)
 	}
@@ -75,7 +88,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(listener) }()
-	s.log.Info("event endpoint is up", "addr", listener.Addr().String())
+	s.Log.Info("listening for events on " + listener.Addr().String())
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve events: %w", err)
@@ -102,17 +115,47 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case s.slots <- struct{}{}:
 		defer func() { <-s.slots }()
 	case <-timer.C:
+		s.count(http.StatusServiceUnavailable)
 		http.Error(w, "busy, try again", http.StatusServiceUnavailable)
 		return
 	case <-r.Context().Done():
 		return
 	}
 	status, text := s.take(w, r)
+	s.count(status)
 	if status == http.StatusAccepted {
 		w.WriteHeader(status)
 		return
 	}
 	http.Error(w, text, status)
+}
+
+func (s *Server) count(status int) {
+	result := measure.Refused
+	switch status {
+	case http.StatusAccepted:
+		result = measure.Stored
+	case http.StatusTooManyRequests:
+		result = measure.Repeated
+	case http.StatusServiceUnavailable:
+		result = measure.Unavailable
+	}
+	s.Metrics.Received(result)
+}
+
+// logStored says once that events cannot be stored, and once that they can again.
+func (s *Server) logStored(ev event.Event, id string, err error) {
+	log := delivery.EventLog(s.Log, id, ev)
+	switch {
+	case err == nil && s.failing.Swap(false):
+		log.Info("recovered: posted events are stored again")
+	case err == nil:
+		log.V(logkey.Debug).Info("stored the posted event " + delivery.Headline(ev))
+	case s.failing.Swap(true):
+		log.V(logkey.Debug).Info("failed to store the posted event "+delivery.Headline(ev)+": "+err.Error(), logkey.Problem, err.Error())
+	default:
+		log.Info("failed to store posted events, their senders are asked to try again: "+err.Error(), logkey.Problem, err.Error())
+	}
 }
 
 func (s *Server) take(w http.ResponseWriter, r *http.Request) (status int, text string) {
@@ -129,7 +172,7 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request) (status int, text 
 		return http.StatusBadRequest, "the body is not the JSON of an event"
 	}
 	if ev.Timestamp.IsZero() {
-		ev.Timestamp = metav1.NewTime(s.clock.Now())
+		ev.Timestamp = metav1.NewTime(s.Clock.Now())
 	}
 	envelope, err := event.Wrap(identity(ev), ev)
 	if err != nil {
@@ -142,14 +185,14 @@ func (s *Server) store(ctx context.Context, ev event.Event, envelope event.Envel
 	if s.repeats.repeated(ev) {
 		return http.StatusTooManyRequests, "the event repeats the last one of its object"
 	}
-	err := s.bus.Publish(ctx, bus.Events(), bus.Message{
+	err := s.Bus.Publish(ctx, bus.Events(), bus.Message{
 		Subject: envelope.Subject, ID: envelope.ID, Header: envelope.Header, Data: envelope.Data,
 	})
 	if err != nil && !errors.Is(err, bus.ErrUnavailable) {
 		return http.StatusBadRequest, "the event can never be stored"
 	}
+	s.logStored(ev, envelope.ID, err)
 	if err != nil {
-		s.log.Info("event not stored; the sender is asked to try again", "subject", envelope.Subject, "reason", err.Error())
 		return http.StatusServiceUnavailable, "the event cannot be stored now, try again"
 	}
 	s.repeats.note(ev)

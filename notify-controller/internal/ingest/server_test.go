@@ -14,7 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/go-logr/logr"
 	clocktesting "k8s.io/utils/clock/testing"
 
 	"github.com/sluice-gitops/sluice/api/bus"
@@ -60,7 +59,7 @@ func post(t *testing.T, server http.Handler, text string) int {
 
 func TestStoredBeforeItIsAccepted(t *testing.T) {
 	stored, clk := &stream{err: bus.ErrUnavailable}, clocktesting.NewFakeClock(time.Now())
-	server := ingest.New("", stored, 5*time.Minute, clk, logr.Discard())
+	server := ingest.New(ingest.Options{Bus: stored, Interval: 5 * time.Minute, Clock: clk})
 	if code := post(t, server, body(1, "error", "no")); code != http.StatusServiceUnavailable {
 		t.Errorf("got %d while nothing can be stored, want 503", code)
 	}
@@ -86,7 +85,7 @@ func TestOverTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	endpoint := httptest.NewServer(ingest.New("", b, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard()))
+	endpoint := httptest.NewServer(ingest.New(ingest.Options{Bus: b, Interval: time.Minute, Clock: clocktesting.NewFakeClock(time.Now())}))
 	t.Cleanup(endpoint.Close)
 	send := func() int {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint.URL, strings.NewReader(body(1, "error", "no")))
@@ -130,7 +129,7 @@ func TestOverTheWire(t *testing.T) {
 // TestEndlessBody: a body that never ends is cut off, however it is sent.
 func TestEndlessBody(t *testing.T) {
 	stored := &stream{}
-	endpoint := httptest.NewServer(ingest.New("", stored, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard()))
+	endpoint := httptest.NewServer(ingest.New(ingest.Options{Bus: stored, Interval: time.Minute, Clock: clocktesting.NewFakeClock(time.Now())}))
 	t.Cleanup(endpoint.Close)
 	endless := &endless{}
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, endpoint.URL, endless)
@@ -178,7 +177,7 @@ func TestRepetitions(t *testing.T) {
 		{"the interval is over", 6 * time.Minute, "error", "no", 202},
 	}
 	stored, clk := &stream{}, clocktesting.NewFakeClock(time.Now())
-	server := ingest.New("", stored, 5*time.Minute, clk, logr.Discard())
+	server := ingest.New(ingest.Options{Bus: stored, Interval: 5 * time.Minute, Clock: clk})
 	for i, s := range steps {
 		clk.Step(s.after)
 		if code := post(t, server, body(i, s.severity, s.message)); code != s.want {
@@ -220,19 +219,19 @@ func TestRefused(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			stored := &stream{}
-			server := ingest.New("", stored, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard())
+			server := ingest.New(ingest.Options{Bus: stored, Interval: time.Minute, Clock: clocktesting.NewFakeClock(time.Now())})
 			if code := post(t, server, tc.body); code != tc.want || len(stored.messages) != 0 {
 				t.Errorf("got %d with %d stored, want %d", code, len(stored.messages), tc.want)
 			}
 		})
 	}
 	never := &stream{err: errors.New("a header has a line break")}
-	server := ingest.New("", never, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard())
+	server := ingest.New(ingest.Options{Bus: never, Interval: time.Minute, Clock: clocktesting.NewFakeClock(time.Now())})
 	if code := post(t, server, body(1, "error", "no")); code != http.StatusBadRequest {
 		t.Errorf("what can never be stored: got %d, want 400", code)
 	}
 	answer := httptest.NewRecorder()
-	server = ingest.New("", &stream{}, time.Minute, clocktesting.NewFakeClock(time.Now()), logr.Discard())
+	server = ingest.New(ingest.Options{Bus: &stream{}, Interval: time.Minute, Clock: clocktesting.NewFakeClock(time.Now())})
 	server.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	if answer.Code != http.StatusMethodNotAllowed {
 		t.Errorf("GET: got %d", answer.Code)
@@ -246,7 +245,7 @@ func FuzzEvents(f *testing.F) {
 	f.Add([]byte(`{"involvedObject":{"kind":"A","name":"b"},"reason":"x","reportingController":"y","timestamp":"9999-99-99"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		stored := &stream{}
-		server := ingest.New("", stored, time.Minute, clocktesting.NewFakeClock(time.Unix(0, 0)), logr.Discard())
+		server := ingest.New(ingest.Options{Bus: stored, Interval: time.Minute, Clock: clocktesting.NewFakeClock(time.Unix(0, 0))})
 		answer := httptest.NewRecorder()
 		server.ServeHTTP(answer, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(data)))
 		if (answer.Code == http.StatusAccepted) != (len(stored.messages) == 1) {

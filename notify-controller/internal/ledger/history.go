@@ -1,4 +1,4 @@
-package deliver
+package ledger
 
 import (
 	"context"
@@ -12,32 +12,34 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
 )
 
 // remembered is how many events of an object its history names.
 const remembered = 16
 
 // noteAttempts is how often noting is tried when others note events of the same object.
-const noteAttempts = routeParallel
+const noteAttempts = 8
 
-// history knows the last events of every object. Controllers announce the current state of all their objects again at
+// History knows the last events of every object. Controllers announce the current state of all their objects again at
 // each start: what was routed before must neither be sent again, however long ago that was, nor reach an Alert that was
 // created since.
-type history struct{ routed table[[]string] }
+type History struct{ table *Table[[]string] }
 
-func newHistory(b bus.Bus) *history {
-	return &history{table[[]string]{bus: b, name: "sluice-seen", ttl: historyTTL}}
+// NewHistory returns the history on a bus.
+func NewHistory(b bus.Bus) *History {
+	return &History{NewTable[[]string](b, "sluice-seen", historyTTL)}
 }
 
-// told names an event that was routed: its id, when it was stored, and whether it tells of a failure. Written it is
+// routed names an event that was routed: its id, when it was stored, and whether it tells of a failure. Written it is
 // "id@nanoseconds", with a "!" before a failure.
-type told struct {
+type routed struct {
 	id     string
 	stored int64
 	failed bool
 }
 
-func (e told) String() string {
+func (e routed) String() string {
 	text := e.id + "@" + strconv.FormatInt(e.stored, 10)
 	if e.failed {
 		return "!" + text
@@ -45,20 +47,20 @@ func (e told) String() string {
 	return text
 }
 
-func readTold(text string) told {
+func readRouted(text string) routed {
 	rest, failed := strings.CutPrefix(text, "!")
 	id, at, _ := strings.Cut(rest, "@")
 	stored, _ := strconv.ParseInt(at, 10, 64) // 0 is long ago
-	return told{id: id, stored: stored, failed: failed}
+	return routed{id: id, stored: stored, failed: failed}
 }
 
-// look reports whether the event was routed before, and whether what was routed last about its object, of what was stored
+// Look reports whether the event was routed before, and whether what was routed last about its object, of what was stored
 // before it, is a failure.
-func (h *history) look(ctx context.Context, id string, ev event.Event, stored time.Time) (seen, failing bool, err error) {
-	texts, _, err := h.routed.get(ctx, objectKey(ev))
-	last := told{stored: -1}
+func (h *History) Look(ctx context.Context, id string, ev event.Event, stored time.Time) (seen, failing bool, err error) {
+	texts, _, err := h.table.Get(ctx, delivery.ObjectKey(ev))
+	last := routed{stored: -1}
 	for _, text := range texts {
-		e := readTold(text)
+		e := readRouted(text)
 		seen = seen || e.id == id
 		if e.stored < stored.UnixNano() && e.stored >= last.stored {
 			last = e
@@ -67,26 +69,21 @@ func (h *history) look(ctx context.Context, id string, ev event.Event, stored ti
 	return seen, last.failed, err
 }
 
-// note says that the event was routed. Events of one object may be noted at once.
-func (h *history) note(ctx context.Context, id string, ev event.Event, stored time.Time) error {
-	key := objectKey(ev)
-	text := told{id: id, stored: stored.UnixNano(), failed: ev.Severity == eventv1.EventSeverityError}.String()
+// Note says that the event was routed. Events of one object may be noted at once.
+func (h *History) Note(ctx context.Context, id string, ev event.Event, stored time.Time) error {
+	key := delivery.ObjectKey(ev)
+	text := routed{id: id, stored: stored.UnixNano(), failed: ev.Severity == eventv1.EventSeverityError}.String()
 	var err error
 	for range noteAttempts {
-		texts, revision, readErr := h.routed.get(ctx, key)
+		texts, revision, readErr := h.table.Get(ctx, key)
 		if readErr != nil {
 			return readErr
 		}
-		texts = append(slices.DeleteFunc(texts, func(other string) bool { return readTold(other).id == id }), text)
-		_, err = h.routed.put(ctx, key, texts[max(len(texts)-remembered, 0):], revision)
+		texts = append(slices.DeleteFunc(texts, func(other string) bool { return readRouted(other).id == id }), text)
+		_, err = h.table.Put(ctx, key, texts[max(len(texts)-remembered, 0):], revision)
 		if !errors.Is(err, bus.ErrExists) {
 			break
 		}
 	}
 	return err
-}
-
-func objectKey(ev event.Event) string {
-	object := ev.InvolvedObject
-	return hash(object.Kind, object.Namespace, object.Name, string(object.UID))
 }

@@ -1,4 +1,4 @@
-package deliver
+package ledger
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 func TestHistory(t *testing.T) {
 	b := memory.New()
 	t.Cleanup(b.Close)
-	h, at := newHistory(b), time.Unix(1000, 0)
+	h, at := NewHistory(b), time.Unix(1000, 0)
 	about := func(severity string) event.Event {
 		ev := event.Event{Severity: severity}
 		ev.InvolvedObject.Kind, ev.InvolvedObject.Name = "Kustomization", "app"
@@ -20,13 +20,13 @@ func TestHistory(t *testing.T) {
 	}
 	note := func(id, severity string, second int) {
 		t.Helper()
-		if err := h.note(t.Context(), id, about(severity), at.Add(time.Duration(second)*time.Second)); err != nil {
+		if err := h.Note(t.Context(), id, about(severity), at.Add(time.Duration(second)*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	look := func(id string, second int, wantSeen, wantFailing bool) {
 		t.Helper()
-		seen, failing, err := h.look(t.Context(), id, about("info"), at.Add(time.Duration(second)*time.Second))
+		seen, failing, err := h.Look(t.Context(), id, about("info"), at.Add(time.Duration(second)*time.Second))
 		if err != nil || seen != wantSeen || failing != wantFailing {
 			t.Errorf("%s after %d s: seen %v, failing %v, error %v; want %v, %v", id, second, seen, failing, err, wantSeen, wantFailing)
 		}

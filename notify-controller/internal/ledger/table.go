@@ -1,4 +1,4 @@
-package deliver
+package ledger
 
 import (
 	"context"
@@ -11,9 +11,9 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus"
 )
 
-// table is a store of JSON values, opened when first used and again after an error: the broker may have lost it.
+// Table is a store of JSON values, opened when first used and again after an error: the broker may have lost it.
 // It is safe for concurrent use.
-type table[T any] struct {
+type Table[T any] struct {
 	bus  bus.Bus
 	name string
 	ttl  time.Duration
@@ -22,9 +22,14 @@ type table[T any] struct {
 	open bus.Store
 }
 
-// get returns the value and its revision; the zero value and 0 for an absent key. A value that cannot be read counts as
+// NewTable returns a table on a bus whose entries live for ttl; 0 for ever.
+func NewTable[T any](b bus.Bus, name string, ttl time.Duration) *Table[T] {
+	return &Table[T]{bus: b, name: name, ttl: ttl}
+}
+
+// Get returns the value and its revision; the zero value and 0 for an absent key. A value that cannot be read counts as
 // absent, but keeps its revision, so that it is written over.
-func (t *table[T]) get(ctx context.Context, key string) (T, uint64, error) {
+func (t *Table[T]) Get(ctx context.Context, key string) (T, uint64, error) {
 	var value T
 	store, err := t.store(ctx)
 	if err != nil {
@@ -44,8 +49,8 @@ func (t *table[T]) get(ctx context.Context, key string) (T, uint64, error) {
 	return value, entry.Revision, nil
 }
 
-// put writes the value if the key is still at revision; an error wraps bus.ErrExists if it is not.
-func (t *table[T]) put(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
+// Put writes the value if the key is still at revision; an error wraps bus.ErrExists if it is not.
+func (t *Table[T]) Put(ctx context.Context, key string, value T, revision uint64) (uint64, error) {
 	data, err := json.Marshal(value)
 	if err != nil {
 		return 0, fmt.Errorf("write %s: %w", t.name, err)
@@ -61,7 +66,7 @@ func (t *table[T]) put(ctx context.Context, key string, value T, revision uint64
 	return next, err
 }
 
-func (t *table[T]) store(ctx context.Context) (bus.Store, error) {
+func (t *Table[T]) store(ctx context.Context) (bus.Store, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.open == nil {
@@ -74,7 +79,7 @@ func (t *table[T]) store(ctx context.Context) (bus.Store, error) {
 	return t.open, nil
 }
 
-func (t *table[T]) forget(cause error) error {
+func (t *Table[T]) forget(cause error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.open = nil

@@ -49,23 +49,54 @@ type State struct {
 }
 
 // Kind of an action.
-type Kind int
+type Kind string
 
 // What is done with a delivery.
 const (
 	// Send it now.
-	Send Kind = iota
+	Send Kind = "Send"
 	// Finish: nothing is left to do.
-	Finish
+	Finish Kind = "Finish"
 	// Wait, and look again after Action.After.
-	Wait
-	// Bury it as a dead letter, for the reason in Action.Why.
-	Bury
+	Wait Kind = "Wait"
+	// GiveUp: keep it as a dead letter, for the reason in Action.Why.
+	GiveUp Kind = "GiveUp"
 )
 
-// Action is a decision, with its reason.
+// Rule is why an action is taken, in one word.
+type Rule string
+
+// The rules of a delivery that has come up.
+const (
+	RuleSettled           Rule = "Settled"
+	RuleClaimed           Rule = "Claimed"
+	RuleProviderUnusable  Rule = "ProviderUnusable"
+	RuleExpired           Rule = "Expired"
+	RuleProviderSuspended Rule = "ProviderSuspended"
+	RuleTargetBusy        Rule = "TargetBusy"
+	RuleReady             Rule = "Ready"
+)
+
+// The rules of an attempt that has ended.
+const (
+	RuleTaken   Rule = "Taken"
+	RuleRefused Rule = "Refused"
+	RuleFailed  Rule = "Failed"
+)
+
+// The rules of a notification that changes the state of its target, and of one that would.
+const (
+	RuleNoEffect     Rule = "NoEffect"
+	RuleSuperseded   Rule = "Superseded"
+	RuleNothingOpen  Rule = "NothingOpen"
+	RuleSameAsNewer  Rule = "SameAsNewer"
+	RuleStateChanges Rule = "StateChanges"
+)
+
+// Action is a decision, with its rule, and its reason in words.
 type Action struct {
 	Kind  Kind
+	Rule  Rule
 	After time.Duration
 	Why   string
 }
@@ -74,19 +105,19 @@ type Action struct {
 func Begin(s State) Action {
 	switch {
 	case s.Stage == Delivered || s.Stage == Dead:
-		return Action{Kind: Finish, Why: "already " + string(s.Stage)}
+		return Action{Kind: Finish, Rule: RuleSettled, Why: "already " + string(s.Stage)}
 	case s.Stage == Claimed && s.Leased > 0:
-		return Action{Kind: Wait, After: s.Leased, Why: "another attempt is under way"}
+		return Action{Kind: Wait, Rule: RuleClaimed, After: s.Leased, Why: "another attempt is under way"}
 	case s.Problem != "":
-		return Action{Kind: Bury, Why: s.Problem}
+		return Action{Kind: GiveUp, Rule: RuleProviderUnusable, Why: s.Problem}
 	case s.Age >= MaxAge:
-		return Action{Kind: Bury, Why: expired(s)}
+		return Action{Kind: GiveUp, Rule: RuleExpired, Why: expired(s)}
 	case s.Suspended:
-		return Action{Kind: Wait, After: SuspendedWait, Why: "the Provider is suspended"}
+		return Action{Kind: Wait, Rule: RuleProviderSuspended, After: SuspendedWait, Why: "the Provider is suspended"}
 	case s.Paused > 0:
-		return Action{Kind: Wait, After: s.Paused, Why: "the target asked to wait"}
+		return Action{Kind: Wait, Rule: RuleTargetBusy, After: s.Paused, Why: "the target asked to wait"}
 	}
-	return Action{Kind: Send}
+	return Action{Kind: Send, Rule: RuleReady}
 }
 
 func expired(s State) string {
@@ -117,14 +148,14 @@ type Outcome struct {
 func End(o Outcome) Action {
 	switch {
 	case o.OK:
-		return Action{Kind: Finish, Why: "delivered"}
+		return Action{Kind: Finish, Rule: RuleTaken, Why: "delivered"}
 	case o.Permanent:
-		return Action{Kind: Bury, Why: o.Reason}
+		return Action{Kind: GiveUp, Rule: RuleRefused, Why: o.Reason}
 	case o.RetryAfter > 0:
 		wait := min(o.RetryAfter, MaxRetryAfter)
-		return Action{Kind: Wait, After: wait + time.Duration(o.Jitter*float64(time.Second)), Why: o.Reason}
+		return Action{Kind: Wait, Rule: RuleTargetBusy, After: wait + time.Duration(o.Jitter*float64(time.Second)), Why: o.Reason}
 	}
-	return Action{Kind: Wait, After: Backoff(o.Tries, o.Jitter), Why: o.Reason}
+	return Action{Kind: Wait, Rule: RuleFailed, After: Backoff(o.Tries, o.Jitter), Why: o.Reason}
 }
 
 // Backoff is the wait after the given number of tries: doubling from [MinBackoff] to [MaxBackoff], spread by a fifth to

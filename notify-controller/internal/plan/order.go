@@ -30,13 +30,13 @@ func Arrange(known Incident, effect Effect, at time.Time) (Incident, Action) {
 	opens := effect == Opens
 	switch {
 	case effect == "":
-		return known, Action{Kind: Send}
+		return known, Action{Kind: Send, Rule: RuleNoEffect}
 	case at.Before(known.At) && opens != known.Open:
-		return known, Action{Kind: Finish, Why: "superseded by a newer notification about the same object"}
+		return known, Action{Kind: Finish, Rule: RuleSuperseded, Why: "superseded by a newer notification about the same object"}
 	case effect == ClosesOpened && !known.Open && !at.Equal(known.At): // else it is this one's next attempt
-		return known, Action{Kind: Finish, Why: "no incident is open"}
+		return known, Action{Kind: Finish, Rule: RuleNothingOpen, Why: "no incident is open"}
 	case at.Before(known.At):
-		return known, Action{Kind: Send}
+		return known, Action{Kind: Send, Rule: RuleSameAsNewer}
 	}
-	return Incident{At: at, Open: opens}, Action{Kind: Send}
+	return Incident{At: at, Open: opens}, Action{Kind: Send, Rule: RuleStateChanges}
 }

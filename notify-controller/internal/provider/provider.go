@@ -8,6 +8,7 @@ package provider
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type Failure struct {
 }
 
 func (f *Failure) Error() string { return f.Reason }
+
+// ErrNotFound says that a Provider does not exist, or is another one of the same name.
+var ErrNotFound = errors.New("provider not found")
 
 // InvalidError says that a Provider or its Secret cannot be used as it is, and what to change. It holds no secret.
 type InvalidError struct{ Reason string }
