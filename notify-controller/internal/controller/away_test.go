@@ -2,12 +2,14 @@ package controller
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"k8s.io/client-go/tools/record"
 	"k8s.io/utils/clock"
 )
@@ -16,8 +18,10 @@ import (
 func TestAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		recorder := record.NewFakeRecorder(100)
+		var logged []string
+		log := funcr.New(func(_, args string) { logged = append(logged, args) }, funcr.Options{})
 		var connected atomic.Bool
-		watch := &outage{connected: connected.Load, namespace: "flux-system", reports: Reports{Recorder: recorder}, clock: clock.RealClock{}}
+		watch := &outage{connected: connected.Load, namespace: "flux-system", reports: Reports{Recorder: recorder}, clock: clock.RealClock{}, log: log}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- watch.Start(ctx) }()
@@ -38,6 +42,10 @@ func TestAway(t *testing.T) {
 		}
 		if len(told) != 2 || !strings.HasPrefix(told[0], "Warning NATSUnreachable NATS cannot be reached since ") {
 			t.Errorf("told %q, want two Warnings", told)
+		}
+		said := []string{`"error"="NATS cannot be reached since `, `"msg"="recovered: NATS can be reached again" "duration"="1h0m`}
+		if len(logged) != 4 || !slices.EqualFunc(logged[:2], said, strings.Contains) {
+			t.Errorf("logged\n%s", strings.Join(logged, "\n"))
 		}
 	})
 }

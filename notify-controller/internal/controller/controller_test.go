@@ -21,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/sluice-gitops/sluice/api/bus"
@@ -46,6 +47,19 @@ func TestEventReachesSlackThroughASecret(t *testing.T) {
 	settled(t, ns, slack)
 	announce(t, ns, "podinfo", "broken")
 	eventually(t, "the notification", func() bool { return slack.saw("broken") == 1 })
+	families, err := metrics.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, family := range families {
+		names = append(names, family.GetName())
+	}
+	for _, want := range []string{"sluice_deliveries_total", "sluice_deliveries_pending", "sluice_dead_letters", "sluice_events_routed_total"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("%s is not among the metrics", want)
+		}
+	}
 }
 
 func TestChangedSecretCountsAtOnce(t *testing.T) {

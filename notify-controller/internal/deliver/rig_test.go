@@ -75,6 +75,7 @@ type cluster struct {
 	rules    []*route.Rule
 	specs    map[route.Ref]notificationv1beta3.ProviderSpec
 	failWith error
+	openWith error
 	labels   map[string]string
 	noLabels error
 	secrets  map[string]provider.Secrets
@@ -120,6 +121,13 @@ func (c *cluster) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failWith = err
+}
+
+// failOpen makes Providers unreadable for who sends.
+func (c *cluster) failOpen(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.openWith = err
 }
 
 func (c *cluster) Rules(context.Context) ([]*route.Rule, error) {
@@ -181,6 +189,9 @@ func (c *cluster) Open(_ context.Context, ref route.Ref) (deliver.Opened, error)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.opens++
+	if c.openWith != nil {
+		return deliver.Opened{}, c.openWith
+	}
 	spec, ok := c.specs[ref]
 	if !ok {
 		return deliver.Opened{}, provider.ErrNotFound
@@ -237,7 +248,7 @@ func newRig(t *testing.T, b bus.Bus, c *cluster, clk clock.WithTicker) *rig {
 	t.Helper()
 	told, lines, metrics := &reports{}, &logged{}, measure.New()
 	log := funcr.New(lines.add, funcr.Options{Verbosity: 10})
-	letters := &deadletter.Letters{Bus: b, Reports: told, Metrics: metrics}
+	letters := &deadletter.Letters{Bus: b, Reports: told, Metrics: metrics, Log: log}
 	list := ledger.NewQueues(b)
 	sender := deliver.NewSender(b, c.Open, letters, clk, log)
 	return &rig{

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
-
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/event"
 	"github.com/sluice-gitops/sluice/notify-controller/internal/delivery"
@@ -31,7 +29,7 @@ func NewHistory(b bus.Bus) *History {
 	return &History{NewTable[[]string](b, "sluice-seen", historyTTL)}
 }
 
-// routed names an event that was routed: its id, when it was stored, and whether it tells of a failure. Written it is
+// routed names an event that was routed: its id, when it was stored, and whether its object fails. Written it is
 // "id@nanoseconds", with a "!" before a failure.
 type routed struct {
 	id     string
@@ -69,10 +67,10 @@ func (h *History) Look(ctx context.Context, id string, ev event.Event, stored ti
 	return seen, last.failed, err
 }
 
-// Note says that the event was routed. Events of one object may be noted at once.
-func (h *History) Note(ctx context.Context, id string, ev event.Event, stored time.Time) error {
+// Note says that the event was routed, and whether its object is known to fail then. Events of one object may be noted at once.
+func (h *History) Note(ctx context.Context, id string, ev event.Event, stored time.Time, failed bool) error {
 	key := delivery.ObjectKey(ev)
-	text := routed{id: id, stored: stored.UnixNano(), failed: ev.Severity == eventv1.EventSeverityError}.String()
+	text := routed{id: id, stored: stored.UnixNano(), failed: failed}.String()
 	var err error
 	for range noteAttempts {
 		texts, revision, readErr := h.table.Get(ctx, key)

@@ -20,7 +20,7 @@ func TestHistory(t *testing.T) {
 	}
 	note := func(id, severity string, second int) {
 		t.Helper()
-		if err := h.Note(t.Context(), id, about(severity), at.Add(time.Duration(second)*time.Second)); err != nil {
+		if err := h.Note(t.Context(), id, about(severity), at.Add(time.Duration(second)*time.Second), severity == "error"); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/utils/clock"
@@ -139,7 +140,9 @@ func (r *Router) route(ctx context.Context, id string, ev event.Event, stored ti
 	if err != nil {
 		return 0, err
 	}
-	return selected, r.history.Note(ctx, id, ev, stored)
+	// That a reconciliation went well tells nobody that a failure is over: what says so may be on its way, or its sender killed.
+	failed := ev.Severity == eventv1.EventSeverityError || failing && route.ReconciliationFinished(ev)
+	return selected, r.history.Note(ctx, id, ev, stored, failed)
 }
 
 // distribute stores a delivery for every Alert that selects the event, and returns how many do. What keeps one Alert's
@@ -231,7 +234,8 @@ func (r *Router) queue(ctx context.Context, id string, ev event.Event, o occasio
 	if err != nil {
 		return undeliverable{}, fmt.Errorf("look up Provider %s: %w", record.Provider, err)
 	}
-	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) && !o.failing {
+	news := o.failing && !route.ReconciliationFinished(ev)
+	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) && !news {
 		return undeliverable{}, nil
 	}
 	record.Provider, record.Type = target.Ref, target.Type
