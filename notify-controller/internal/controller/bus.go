@@ -17,7 +17,7 @@ import (
 func Bus(mgr ctrl.Manager, messages bus.Bus) (bus.Bus, error) {
 	if messages == nil {
 		mgr.GetLogger().Info("notifications from the bus are off: --nats-url is not set; posted events are delivered while this process lives")
-		messages = alone(memory.New())
+		messages = standalone(memory.New())
 	}
 	if err := mgr.AddReadyzCheck("bus", connected(messages)); err != nil {
 		return nil, fmt.Errorf("add ready probe: %w", err)

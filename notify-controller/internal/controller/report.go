@@ -18,7 +18,7 @@ const (
 	reasonSourceFailed   = "SourceFetchFailed"
 	reasonMetadata       = "MetadataAppendFailed"
 	reasonAccessDenied   = "AccessDenied"
-	reasonBusAway        = "NATSUnreachable"
+	reasonOutage         = "NATSUnreachable"
 )
 
 // maxEvent is the API server's limit for a core/v1 Event's message, in bytes.

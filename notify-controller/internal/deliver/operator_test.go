@@ -81,7 +81,7 @@ func TestLogTellsTheStory(t *testing.T) {
 	all := strings.Join(r.logged.all(), "\n")
 	for _, decision := range []string{
 		`"step"="Send" "rule"="Ready"`, `"step"="Finish" "rule"="Taken"`, `"step"="Wait" "rule"="Failed"`, `"step"="GiveUp" "rule"="Refused"`,
-		`"msg"="routed Kustomization/apps/podinfo BuildFailed to 1 Alerts"`,
+		`"msg"="routed Kustomization/apps/podinfo BuildFailed to 1 Alert"`,
 	} {
 		if !strings.Contains(all, decision) {
 			t.Errorf("at debug there is no %s", decision)

@@ -17,6 +17,9 @@ import (
 func (r *Router) logRouted(id string, ev event.Event, attempt, selected int) {
 	log := delivery.EventLog(r.log, id, ev)
 	text := fmt.Sprintf("routed %s to %d Alerts", delivery.Headline(ev), selected)
+	if selected == 1 {
+		text = "routed " + delivery.Headline(ev) + " to 1 Alert"
+	}
 	if attempt > 1 {
 		log.Info(fmt.Sprintf("recovered: %s at attempt %d", text, attempt), logkey.Attempt, attempt)
 		return

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// awayAfter is how long NATS may be away before users hear of it.
-	awayAfter = time.Minute
-	// awayCheck is how often that is looked at.
-	awayCheck = 10 * time.Second
+	// outageAfter is how long NATS may be away before users hear of it.
+	outageAfter = time.Minute
+	// outageCheck is how often that is looked at.
+	outageCheck = 10 * time.Second
 )
 
 // outage says by a Warning on this controller's Deployment and in the log, once each time, that NATS has been away for a minute: nothing
@@ -31,7 +31,7 @@ type outage struct {
 
 // Start watches until ctx ends. It implements manager.Runnable.
 func (o *outage) Start(ctx context.Context) error {
-	ticker := o.clock.NewTicker(awayCheck)
+	ticker := o.clock.NewTicker(outageCheck)
 	defer ticker.Stop()
 	var since time.Time
 	for reported := false; ; {
@@ -43,7 +43,7 @@ func (o *outage) Start(ctx context.Context) error {
 			since, reported = time.Time{}, false
 		case since.IsZero():
 			since = now
-		case !reported && now.Sub(since) >= awayAfter:
+		case !reported && now.Sub(since) >= outageAfter:
 			reported = true
 			o.report(since)
 		}
@@ -59,5 +59,5 @@ func (o *outage) report(since time.Time) {
 	what := "NATS cannot be reached since " + since.UTC().Format(time.RFC3339)
 	const advice = "notifications wait and none is lost: check the Pod nats-0, and --nats-url and --nats-creds of this controller"
 	o.log.Error(errors.New(what), advice)
-	o.reports.warn(deploymentKind(), route.Ref{Namespace: o.namespace, Name: Name}, reasonBusAway, what+"; "+advice)
+	o.reports.warn(deploymentKind(), route.Ref{Namespace: o.namespace, Name: Name}, reasonOutage, what+"; "+advice)
 }

@@ -10,13 +10,13 @@ import (
 
 // Bounds of what a process without NATS keeps in memory.
 const (
-	aloneAge   = 24 * time.Hour
-	aloneBytes = 16 << 20
+	standaloneAge   = 24 * time.Hour
+	standaloneBytes = 16 << 20
 )
 
-// alone bounds a bus in memory, of which this process is the only reader: what was routed is not kept for an audit
+// standalone bounds a bus in memory, of which this process is the only reader: what was routed is not kept for an audit
 // trail, and no stream grows beyond what a container has room for.
-func alone(memory bus.Bus) bus.Bus { return bounded{memory} }
+func standalone(memory bus.Bus) bus.Bus { return bounded{memory} }
 
 type bounded struct{ bus.Bus }
 
@@ -35,7 +35,7 @@ func (b bounded) Forget(ctx context.Context, c bus.Consumer) error {
 }
 
 func bound(stream bus.Stream) bus.Stream {
-	stream.MaxAge, stream.MaxBytes = min(stream.MaxAge, aloneAge), min(stream.MaxBytes, aloneBytes)
+	stream.MaxAge, stream.MaxBytes = min(stream.MaxAge, standaloneAge), min(stream.MaxBytes, standaloneBytes)
 	switch stream.Name {
 	case bus.Events().Name:
 		stream.WorkQueue = true

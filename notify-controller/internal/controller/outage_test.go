@@ -14,8 +14,8 @@ import (
 	"k8s.io/utils/clock"
 )
 
-// TestAway: an outage of over a minute is told once, a short one never, and the next one again.
-func TestAway(t *testing.T) {
+// TestOutage: an outage of over a minute is told once, a short one never, and the next one again.
+func TestOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		recorder := record.NewFakeRecorder(100)
 		var logged []string

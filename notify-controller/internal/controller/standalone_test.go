@@ -11,8 +11,8 @@ import (
 	"github.com/sluice-gitops/sluice/notify-controller/internal/controller"
 )
 
-// TestAlone: without NATS the bus works, is always connected, and keeps no event that was handled.
-func TestAlone(t *testing.T) {
+// TestStandalone: without NATS the bus works, is always connected, and keeps no event that was handled.
+func TestStandalone(t *testing.T) {
 	mgr, err := ctrl.NewManager(shared.env.Config, ctrl.Options{Metrics: server.Options{BindAddress: "0"}})
 	if err != nil {
 		t.Fatal(err)
