@@ -13,6 +13,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
 
 // FluxLabel and FluxPart mark the Deployments that Flux's installation brings.
@@ -32,6 +33,7 @@ func (c *Config) Manager() (ctrl.Options, error) {
 	options.Cache.ByObject = map[client.Object]cache.ByObject{
 		&appsv1.Deployment{}: {Label: labels.SelectorFromSet(labels.Set{FluxLabel: FluxPart})},
 	}
+	options.MapperProvider = kinds.NewMapper
 	options.Client.Cache.DisableFor = append(options.Client.Cache.DisableFor, &corev1.ServiceAccount{})
 	return options, nil
 }

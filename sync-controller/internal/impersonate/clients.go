@@ -11,6 +11,8 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
 
 // maxClients bounds how many users' clients are kept; all are dropped when there are more.
@@ -62,7 +64,9 @@ func (c *Clients) make(user string) (Client, error) {
 	if err != nil {
 		return Client{}, err
 	}
-	direct, err := client.New(config, client.Options{HTTPClient: httpClient, Scheme: c.Scheme, Mapper: c.Mapper})
+	direct, err := c.direct(func() (client.Client, error) {
+		return client.New(config, client.Options{HTTPClient: httpClient, Scheme: c.Scheme, Mapper: c.Mapper})
+	})
 	if err != nil {
 		return Client{}, err
 	}
@@ -71,4 +75,12 @@ func (c *Clients) make(user string) (Client, error) {
 		return Client{}, err
 	}
 	return Client{Client: direct, Secrets: secrets}, nil
+}
+
+// direct makes a client that finds kinds again, where the mapper can forget them.
+func (c *Clients) direct(make func() (client.Client, error)) (client.Client, error) {
+	if mapper, forgets := c.Mapper.(*kinds.Mapper); forgets {
+		return kinds.NewClient(mapper, make)
+	}
+	return make()
 }
