@@ -104,9 +104,15 @@ func (q *Queue) signal() {
 	}
 }
 
-// merge lets the weightier of two signals stand.
+// merge lets the weightier of two signals stand. That an object has ended stays true.
 func merge(element *list.Element, s Signal) {
-	if there, ok := element.Value.(*Signal); ok && s.Type > there.Type {
+	there, ok := element.Value.(*Signal)
+	if !ok {
+		return
+	}
+	ended := there.Ended || s.Ended
+	if s.Type > there.Type {
 		*there = s
 	}
+	there.Ended = ended
 }

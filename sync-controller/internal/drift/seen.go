@@ -5,6 +5,7 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
@@ -25,6 +26,10 @@ type Seen struct {
 	Applied int64
 	// Deleting is set once the deletion was asked for.
 	Deleting bool
+	// Ended is set for a Job that has finished.
+	Ended bool
+	// Owners are those that the object is collected with.
+	Owners []metav1.OwnerReference
 	// Others are the marks of everybody else, and of ourselves by other means than an apply.
 	Others []Mark
 }
@@ -39,8 +44,9 @@ type Mark struct {
 	At int64
 }
 
-// Lens says how to look at metadata: whose objects, what our field manager is called, and the key of fingerprints.
+// Lens says how to look at metadata: of which kind, whose objects, what our field manager is called, and the key of fingerprints.
 type Lens struct {
+	Kind       schema.GroupKind
 	OwnerGroup string
 	Manager    string
 	Key        []byte
@@ -53,6 +59,8 @@ func (l Lens) See(live *metav1.PartialObjectMetadata) *Seen {
 		ResourceVersion: live.ResourceVersion,
 		Fingerprint:     apply.Fingerprint(l.Key, l.Manager, live),
 		Deleting:        live.DeletionTimestamp != nil,
+		Ended:           tellsItsEnd(l.Kind) && ended(live.ManagedFields),
+		Owners:          live.OwnerReferences,
 	}
 	if owner, named := inventory.OwnerIn(live.Labels, l.OwnerGroup); named {
 		seen.Owner = owner

@@ -6,6 +6,8 @@
 package drift
 
 import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -34,4 +36,10 @@ type Signal struct {
 	Type   Type
 	// Manager is the field manager that probably did it; empty when managedFields do not tell.
 	Manager string
+	// Ended says that the object has come to its end, as far as metadata tell: of a Job, that it has finished.
+	Ended bool
+	// Unseen says, of an object that is gone, that nobody watched when it went.
+	Unseen bool
+	// Owners are those that an object that is gone was to be collected with.
+	Owners []metav1.OwnerReference
 }

@@ -35,9 +35,10 @@ func (s *store) Transformer() cache.TransformFunc {
 		if !ok {
 			return o, nil
 		}
-		live.Annotations, live.OwnerReferences, live.Finalizers = nil, nil, nil
+		live.Annotations, live.Finalizers = nil, nil
 		for i, e := range live.ManagedFields {
-			if e.Manager != s.lens.Manager {
+			tells := tellsItsEnd(s.lens.Kind) && e.Subresource == statusSubresource
+			if e.Manager != s.lens.Manager && !tells {
 				live.ManagedFields[i].FieldsV1 = nil
 			}
 		}
@@ -74,7 +75,9 @@ func (s *store) Delete(o any) error {
 	delete(s.seen, key(live))
 	s.mu.Unlock()
 	if old != nil {
-		s.gone(key(live), old)
+		last := s.lens.See(live)
+		last.Owner = old.Owner // it may be the label that was taken off
+		s.gone(key(live), last, false)
 	}
 	return nil
 }
@@ -96,7 +99,7 @@ func (s *store) Replace(objects []any, _ string) error {
 	for name, old := range before {
 		now, found := fresh[name]
 		if !found {
-			s.gone(name, old)
+			s.gone(name, old, true)
 			continue
 		}
 		s.report(name, old, now, ClassifyGap(old, now))
@@ -111,22 +114,24 @@ func (s *store) report(name types.NamespacedName, old, now *Seen, v Verdict) {
 	if v.Type == None || v.Type == StatusChanged && !s.statusMatters {
 		return
 	}
-	s.send(name, now.Owner, v)
+	signal := Signal{Type: v.Type, Manager: v.Manager, Ended: now.Ended}
+	s.send(name, now.Owner, signal)
 	if old.Owner != now.Owner {
-		s.send(name, old.Owner, v)
+		s.send(name, old.Owner, signal)
 	}
 }
 
-func (s *store) gone(name types.NamespacedName, old *Seen) {
-	s.send(name, old.Owner, Verdict{Type: Gone})
+func (s *store) gone(name types.NamespacedName, last *Seen, unseen bool) {
+	s.send(name, last.Owner, Signal{Type: Gone, Ended: last.Ended, Unseen: unseen, Owners: last.Owners})
 }
 
-func (s *store) send(name types.NamespacedName, owner inventory.Owner, v Verdict) {
+func (s *store) send(name types.NamespacedName, owner inventory.Owner, signal Signal) {
 	if owner.Name == "" {
 		return
 	}
 	id := inventory.ID{Namespace: name.Namespace, Name: name.Name, GroupKind: s.kind.GroupKind()}
-	s.emit(Signal{Owner: owner, Object: inventory.Entry{ID: id, Version: s.kind.Version}, Type: v.Type, Manager: v.Manager})
+	signal.Owner, signal.Object = owner, inventory.Entry{ID: id, Version: s.kind.Version}
+	s.emit(signal)
 }
 
 // hear notes whether the API server lets the objects be watched. While it does not, nothing is known of them.

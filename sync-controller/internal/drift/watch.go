@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
 
 // watch is one running watch, and what it has seen.
@@ -37,8 +38,11 @@ func (w *Watcher) newWatch(kind Kind) *watch {
 	return &watch{
 		kind: kind,
 		store: &store{
-			kind:          kind,
-			lens:          Lens{OwnerGroup: kind.OwnerGroup, Manager: w.options.Managers[kind.OwnerGroup], Key: w.options.Key},
+			kind: kind,
+			lens: Lens{
+				Kind: kind.GroupKind(), OwnerGroup: kind.OwnerGroup,
+				Manager: w.options.Managers[kind.OwnerGroup], Key: w.options.Key,
+			},
 			statusMatters: matters != nil && matters(kind.GroupKind()),
 			emit:          w.queue.Put,
 			seen:          map[types.NamespacedName]*Seen{},
@@ -70,7 +74,7 @@ func (w *Watcher) reflect(ctx context.Context, one *watch) {
 			one.store.hear(err)
 		}
 		if apierrors.IsNotFound(err) {
-			resource = w.otherVersion(one.kind, resource)
+			resource = w.served(ctx, one.kind, resource)
 		}
 		return err
 	}
@@ -114,13 +118,14 @@ func (w *Watcher) waitForKind(ctx context.Context, kind Kind) (resource schema.G
 	return resource, err == nil
 }
 
-// otherVersion is the resource of the kind in the next of its versions; the same when no other is known.
-func (w *Watcher) otherVersion(kind Kind, unserved schema.GroupVersionResource) schema.GroupVersionResource {
-	mappings, err := w.options.Mapper.RESTMappings(kind.GroupKind())
+// served is a resource that the kind has now, in whatever version; the one before when it has none, or nobody can say. Of
+// several it is another one than before.
+func (w *Watcher) served(ctx context.Context, kind Kind, before schema.GroupVersionResource) schema.GroupVersionResource {
+	mappings, err := kinds.Served(ctx, w.options.Mapper, kind.GroupKind())
 	if err != nil || len(mappings) == 0 {
-		return unserved
+		return before
 	}
-	at := slices.IndexFunc(mappings, func(m *meta.RESTMapping) bool { return m.Resource == unserved })
+	at := slices.IndexFunc(mappings, func(m *meta.RESTMapping) bool { return m.Resource == before })
 	return mappings[(at+1)%len(mappings)].Resource
 }
 
