@@ -40,9 +40,14 @@ type Options struct {
 	Correcting bool
 	// Unchanged tells which objects are known to be unchanged, on both sides; no request is made for them. Nil: none is.
 	Unchanged func(inventory.ID) bool
-	// StageTimeout is how long to wait for the definitions of one stage to be usable, and for an object that is recreated
-	// to be gone; DefaultStageTimeout when zero.
+	// Done tells which objects have been applied and come to their end: one that does not exist is not made again. Nil: none
+	// has.
+	Done func(inventory.ID) bool
+	// StageTimeout is how long one stage waits for definitions to be usable: those that it has written, or those before it of
+	// the kinds of its objects; and how long for an object that is recreated to be gone. DefaultStageTimeout when zero.
 	StageTimeout time.Duration
+	// Progress is told what the apply does and waits for; nil: nobody is.
+	Progress *Progress
 }
 
 func (o Options) stageTimeout() time.Duration {

@@ -38,8 +38,8 @@ type step struct {
 
 func (s step) kind() string { return s.entry.ID.GroupKind.Kind }
 
-// check finds out what has to be done for an object. It writes nothing. The dry-run comes first, because it tells whether
-// the object exists: a new one need not be read.
+// check finds out what has to be done for an object. It writes nothing, except for what [run.mend] does. The dry-run comes
+// first, because it tells whether the object exists: a new one need not be read.
 func (r *run) check(ctx context.Context, it item) step {
 	s := step{item: it, change: Change{Entry: it.entry, Action: Unchanged}}
 	if r.options.Unchanged != nil && r.options.Unchanged(it.entry.ID) {
@@ -54,10 +54,19 @@ func (r *run) check(ctx context.Context, it item) step {
 	tried, err := r.try(ctx, it)
 	if err == nil && tried.GetResourceVersion() == "" {
 		s.plan, s.change.Action = planApply, Created
+		if r.options.Done != nil && r.options.Done(it.entry.ID) {
+			s.plan, s.change.Action = planNothing, Finished
+		}
 		return s
 	}
 	if r.leaveAlone(ctx, &s) {
 		return s
+	}
+	if lostIn(err) != "" {
+		tried, err = r.mend(ctx, &s, err, r.try)
+		if r.leaveAlone(ctx, &s) { // it is another version of it by now
+			return s
+		}
 	}
 	switch {
 	case err != nil && r.mayRecreate(ctx, s, err):
@@ -147,30 +156,35 @@ func (r *run) read(ctx context.Context, it item) (*unstructured.Unstructured, *F
 }
 
 // try is the dry-run. A kind that this apply has just defined, or defined anew, takes the API server a moment: for that
-// long nothing that it says of the kind counts.
+// long nothing that it says of the kind counts. All objects of a stage wait within the same time: there may be hundreds.
 func (r *run) try(ctx context.Context, it item) (*unstructured.Unstructured, error) {
-	if !r.kinds.justDefined(it.entry.ID.GroupKind) {
-		return r.patch(ctx, it, client.DryRunAll)
+	tried, refusal := r.patch(ctx, it, client.DryRunAll)
+	if !r.tooEarly(it, refusal) {
+		return tried, refusal
 	}
-	limited, cancel := context.WithTimeout(ctx, r.options.stageTimeout())
+	limited, cancel := context.WithDeadline(ctx, r.stageEnds)
 	defer cancel()
-	var tried *unstructured.Unstructured
-	var tryErr error
-	started := time.Now()
+	r.options.Progress.wait(it.entry.ID, "the API server does not know its kind yet as it was just defined")
+	defer r.options.Progress.wait(it.entry.ID, "")
 	again := wait.Backoff{Duration: pollFirst, Factor: 1.5, Steps: 10, Cap: time.Second}
-	err := again.DelayFunc().Until(limited, true, true, func(ctx context.Context) (bool, error) {
-		answer, refusal := r.patch(ctx, it, client.DryRunAll)
-		if tryErr != nil && ctx.Err() != nil { // the last answer says more than that there is none any more
+	err := again.DelayFunc().Until(limited, false, true, func(ctx context.Context) (bool, error) {
+		answer, said := r.patch(ctx, it, client.DryRunAll)
+		if ctx.Err() != nil { // the last answer says more than that there is none any more
 			return false, nil
 		}
-		tried, tryErr = answer, refusal
-		early := outdated(tryErr) && time.Since(started) < schemaPatience
-		return !unserved(tryErr) && !early, nil
+		tried, refusal = answer, said
+		return !r.tooEarly(it, refusal), nil
 	})
-	if tryErr == nil {
-		tryErr = err
+	if refusal == nil {
+		refusal = err
 	}
-	return tried, tryErr
+	return tried, refusal
+}
+
+// tooEarly says whether a refusal may only mean that the API server has not taken in a definition of this apply.
+func (r *run) tooEarly(it item, refusal error) bool {
+	age, defined := r.kinds.justDefined(it.entry.ID.GroupKind)
+	return defined && (unserved(refusal) || outdated(refusal) && age < schemaPatience)
 }
 
 // schemaPatience is how long after a definition a refusal may be one by the definition before.

@@ -12,6 +12,10 @@
 //	2  created: dry-run, apply
 //	3  changed: dry-run, read, apply
 //
+// An object that has come to its end and is gone (Options.Done) costs the dry-run alone. [Progress] says what an apply waits
+// for; [Applier.Installed] says beforehand whether all kinds are there. Marks of a version that its definition has lost are
+// mended (mend.go).
+//
 // An object that is taken over from kubectl costs one more, once. A recreated one costs a dry-run, a delete and its
 // reads more.
 //

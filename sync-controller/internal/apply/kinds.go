@@ -2,19 +2,20 @@ package apply
 
 import (
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// kinds looks kinds up, each once per apply: the mapper asks the API server again for one that it does not know. It also
+// lookups looks kinds up, each once per apply: the mapper asks the API server again for one that it does not know. It also
 // remembers which kinds this apply has just defined. It is safe for concurrent use.
-type kinds struct {
+type lookups struct {
 	mapper meta.RESTMapper
 
 	mu      sync.Mutex
 	known   map[schema.GroupVersionKind]kind
-	defined map[schema.GroupKind]bool
+	defined map[schema.GroupKind]time.Time
 }
 
 // kind is what is known of one.
@@ -23,16 +24,16 @@ type kind struct {
 	err        error
 }
 
-func newKinds(mapper meta.RESTMapper) *kinds {
-	return &kinds{
+func newLookups(mapper meta.RESTMapper) *lookups {
+	return &lookups{
 		mapper:  mapper,
 		known:   map[schema.GroupVersionKind]kind{},
-		defined: map[schema.GroupKind]bool{},
+		defined: map[schema.GroupKind]time.Time{},
 	}
 }
 
 // find looks a kind up. The error is as the mapper's.
-func (k *kinds) find(gvk schema.GroupVersionKind) (namespaced bool, err error) {
+func (k *lookups) find(gvk schema.GroupVersionKind) (namespaced bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if found, ok := k.known[gvk]; ok {
@@ -48,10 +49,10 @@ func (k *kinds) find(gvk schema.GroupVersionKind) (namespaced bool, err error) {
 }
 
 // define notes that a kind was just defined. What was known of it before is forgotten.
-func (k *kinds) define(gk schema.GroupKind) {
+func (k *lookups) define(gk schema.GroupKind) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.defined[gk] = true
+	k.defined[gk] = time.Now()
 	for gvk := range k.known {
 		if gvk.GroupKind() == gk {
 			delete(k.known, gvk)
@@ -59,9 +60,11 @@ func (k *kinds) define(gk schema.GroupKind) {
 	}
 }
 
-// justDefined says whether this apply has defined the kind: the API server may take a moment to serve it.
-func (k *kinds) justDefined(gk schema.GroupKind) bool {
+// justDefined says whether this apply has defined the kind, and how long ago that was: the API server may take a moment to
+// serve it.
+func (k *lookups) justDefined(gk schema.GroupKind) (age time.Duration, defined bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.defined[gk]
+	at, defined := k.defined[gk]
+	return time.Since(at), defined
 }

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluice-gitops/sluice/api/rendering"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -121,6 +122,17 @@ func (s Set) Only(keep func(inventory.ID) bool) Set {
 		}
 	}
 	return part
+}
+
+// Traits returns how the objects of the set may come to an end by themselves.
+func (s Set) Traits() map[inventory.ID]completion.Trait {
+	traits := make(map[inventory.ID]completion.Trait)
+	for _, it := range s.items {
+		if trait := completion.TraitOf(it.desired); trait != completion.Lasts {
+			traits[it.entry.ID] = trait
+		}
+	}
+	return traits
 }
 
 // scopes tells which kinds have no namespace: from the cluster, or from definitions in the same rendering.

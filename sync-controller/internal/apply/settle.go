@@ -34,6 +34,7 @@ func (r *run) settle(ctx context.Context, name string, steps []step) error {
 // waitUsable looks at an object until it is usable or the deadline is over.
 func (r *run) waitUsable(deadline context.Context, it item) *Failure {
 	var last string
+	defer r.options.Progress.wait(it.entry.ID, "")
 	again := wait.Backoff{Duration: pollFirst, Factor: 1.5, Steps: 10, Cap: time.Second}
 	var failure *Failure
 	err := again.DelayFunc().Until(deadline, true, true, func(ctx context.Context) (bool, error) {
@@ -48,6 +49,7 @@ func (r *run) waitUsable(deadline context.Context, it item) *Failure {
 		default:
 			last = r.missing(live)
 		}
+		r.options.Progress.wait(it.entry.ID, last)
 		return failure != nil || last == "", nil
 	})
 	if failure == nil && err != nil {

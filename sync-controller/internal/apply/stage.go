@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fluxcd/pkg/ssa/utils"
 	"golang.org/x/sync/errgroup"
@@ -48,7 +49,7 @@ func (s Set) stages() []stage {
 // it remain applied: a custom resource cannot be tried before its kind exists.
 func (a *Applier) Apply(ctx context.Context, set Set, o Options) (ChangeSet, error) {
 	run := run{
-		Applier: a, options: o, kinds: newKinds(a.Client.RESTMapper()),
+		Applier: a, options: o, kinds: newLookups(a.Client.RESTMapper()),
 		rules: rules{group: a.Owner.Group, correcting: o.Correcting},
 	}
 	var changes ChangeSet
@@ -74,15 +75,20 @@ func (a *Applier) Apply(ctx context.Context, set Set, o Options) (ChangeSet, err
 type run struct {
 	*Applier
 	options Options
-	kinds   *kinds
+	kinds   *lookups
 	rules   rules
+	// stageEnds is until when the stage waits for definitions.
+	stageEnds time.Time
 }
 
 // stage tries all objects, and then writes those that need it.
 func (r *run) stage(ctx context.Context, st stage) (ChangeSet, error) {
 	steps := make([]step, len(st.items))
+	r.stageEnds = time.Now().Add(r.options.stageTimeout())
+	r.options.Progress.begin(st.name+": %d of %d tried", len(steps))
 	err := r.each(ctx, len(steps), func(ctx context.Context, i int) {
 		steps[i] = r.check(ctx, st.items[i])
+		r.options.Progress.step()
 	})
 	if err != nil || !r.options.Separately {
 		if err = join(err, failures(st.name, false, steps)); err != nil {
@@ -106,6 +112,7 @@ func (r *run) stage(ctx context.Context, st stage) (ChangeSet, error) {
 // is on its own.
 func (r *run) write(ctx context.Context, name string, steps []step) error {
 	order := inventory.NewOrder()
+	r.options.Progress.begin(name+": %d of %d written", len(steps))
 	for start := 0; start < len(steps); {
 		rank, end := order.Rank(steps[start].kind()), start+1
 		for end < len(steps) && order.Rank(steps[end].kind()) == rank {
@@ -113,6 +120,7 @@ func (r *run) write(ctx context.Context, name string, steps []step) error {
 		}
 		err := r.each(ctx, end-start, func(ctx context.Context, i int) {
 			s := &steps[start+i]
+			defer r.options.Progress.step()
 			if s.plan == planNothing || s.failure != nil {
 				return
 			}

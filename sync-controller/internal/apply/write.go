@@ -9,6 +9,7 @@ import (
 	ssaerrors "github.com/fluxcd/pkg/ssa/errors"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,6 +32,9 @@ func (r *run) carryOut(ctx context.Context, s *step) *Failure {
 		return failure
 	}
 	applied, err := r.patch(ctx, s.item)
+	if err != nil { // the API server may have taken a definition in since the dry-run
+		applied, err = r.mend(ctx, s, err, func(ctx context.Context, it item) (*unstructured.Unstructured, error) { return r.patch(ctx, it) })
+	}
 	if err != nil {
 		return refused(s.item, "apply failed", err)
 	}
@@ -41,8 +45,16 @@ func (r *run) carryOut(ctx context.Context, s *step) *Failure {
 
 // takeOver merges the field managers, against the object as it is by then.
 func (r *run) takeOver(ctx context.Context, s *step) *Failure {
+	return r.patchLive(ctx, s, "cleanup of field managers failed", func(live *unstructured.Unstructured) ([]byte, error) {
+		return takeover(live, r.FieldManager)
+	})
+}
+
+// patchLive writes a merge patch that is made from the live object and holds its version, anew when it has moved meanwhile. A
+// nil patch is nothing to do.
+func (r *run) patchLive(ctx context.Context, s *step, operation string, make func(live *unstructured.Unstructured) ([]byte, error)) *Failure {
 	for attempt := 1; ; attempt++ {
-		patch, err := takeover(s.live, r.FieldManager)
+		patch, err := make(s.live)
 		if err != nil {
 			return failed(s.item, "has managedFields that cannot be read")
 		}
@@ -55,7 +67,7 @@ func (r *run) takeOver(ctx context.Context, s *step) *Failure {
 		case err == nil:
 			return nil
 		case !apierrors.IsConflict(err) || attempt == maxTakeovers:
-			return refused(s.item, "cleanup of field managers failed", err)
+			return refused(s.item, operation, err)
 		}
 		live, failure := r.read(ctx, s.item)
 		if failure != nil || live == nil {
@@ -73,6 +85,8 @@ func (r *run) remove(ctx context.Context, s *step) *Failure {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return refused(s.item, "delete failed", err)
 	}
+	r.options.Progress.wait(s.entry.ID, "it is being recreated, and not gone yet")
+	defer r.options.Progress.wait(s.entry.ID, "")
 	err = wait.PollUntilContextTimeout(ctx, pollFirst, r.options.stageTimeout(), true,
 		func(ctx context.Context) (bool, error) {
 			live := &metav1.PartialObjectMetadata{}
