@@ -12,11 +12,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
 
 // DefaultConcurrency of a [Pruner].
@@ -34,7 +36,7 @@ type Pruner struct {
 
 // Result is what became of the stale objects.
 type Result struct {
-	// Changes holds the deleted and the skipped. An object that was already gone is in neither.
+	// Changes holds the deleted, the skipped and the kept. An object that was already gone is in neither.
 	Changes apply.ChangeSet
 	// Survivors are those whose deletion failed: they stay in the inventory, to be tried again.
 	Survivors []inventory.Entry
@@ -44,8 +46,8 @@ type Result struct {
 // costs two requests per object: its metadata, and the deletion, bound to the UID that was read.
 //
 // An object is skipped, and so released, when its labels no longer name the owner, or when it says prune or reconcile
-// disabled, ssa Ignore, or (for a Helm release) resource-policy keep. A failure does not stop the others; the error joins
-// all of them.
+// disabled, ssa Ignore, or (for a Helm release) resource-policy keep, or is a definition of a chart's crds/. A failure does
+// not stop the others; the error joins all of them.
 func (p *Pruner) Prune(ctx context.Context, stale []inventory.Entry) (Result, error) {
 	stale = slices.Clone(stale)
 	inventory.SortForApply(stale)
@@ -122,21 +124,22 @@ func (p *Pruner) delete(ctx context.Context, e inventory.Entry, live *metav1.Par
 	return outcome{err: fmt.Errorf("delete failed: %w", said(e, err))}
 }
 
-// read gets the metadata of an object, in whatever version is served; nil when it, or its kind, does not exist.
+// read gets the metadata of an object, in whatever version is served; nil when it, or its kind, does not exist. That is only
+// believed of an answer: what cannot be found out is an error.
 //
 // An entry of a kind without namespaces may name one: when its kind was not known yet, nobody could tell. It is not the
 // object that the API server finds by the name alone: that one has an entry of its own.
 func (p *Pruner) read(ctx context.Context, e inventory.Entry) (*metav1.PartialObjectMetadata, error) {
 	live, err := p.get(ctx, e)
-	if unserved(err) {
-		live, err = p.readOther(ctx, e)
+	if kinds.Unserved(err) {
+		live, err = p.readServed(ctx, e)
 	}
 	switch {
-	case apierrors.IsNotFound(err), meta.IsNoMatchError(err):
+	case apierrors.IsNotFound(err) && !kinds.Unserved(err):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("query failed: %w", said(e, err))
-	case live.Namespace != e.ID.Namespace:
+	case live == nil || live.Namespace != e.ID.Namespace:
 		return nil, nil
 	}
 	return live, nil
@@ -148,31 +151,33 @@ func (p *Pruner) get(ctx context.Context, e inventory.Entry) (*metav1.PartialObj
 	return live, err
 }
 
-// readOther reads an object in the other versions of its kind, until one is served: the version that it was applied in is
-// not any more, which says nothing about the object.
-func (p *Pruner) readOther(ctx context.Context, e inventory.Entry) (live *metav1.PartialObjectMetadata, err error) {
-	mappings, err := p.Client.RESTMapper().RESTMappings(e.ID.GroupKind)
+// readServed reads an object whose version is not served any more, which says nothing about the object: in a version that
+// is. It is nil when the kind is gone, and everything of it with it.
+func (p *Pruner) readServed(ctx context.Context, e inventory.Entry) (*metav1.PartialObjectMetadata, error) {
+	served, err := kinds.Served(ctx, p.Client.RESTMapper(), e.ID.GroupKind)
 	if err != nil {
 		return nil, err
 	}
-	err = &meta.NoKindMatchError{GroupKind: e.ID.GroupKind}
-	for _, mapping := range mappings {
-		if mapping.GroupVersionKind.Version == e.Version {
-			continue
-		}
-		other := inventory.Entry{ID: e.ID, Version: mapping.GroupVersionKind.Version}
-		if live, err = p.get(ctx, other); !unserved(err) {
-			break
-		}
+	if len(served) == 0 {
+		return nil, p.defined(ctx, e.ID.GroupKind)
 	}
-	return live, err
+	return p.get(ctx, inventory.Entry{ID: e.ID, Version: served[0].GroupVersionKind.Version})
 }
 
-// unserved says that the API server knows nothing of the kind in that version, whether or not the object exists: it
-// answers with less than a status of its own.
-func unserved(err error) bool {
-	return meta.IsNoMatchError(err) ||
-		apierrors.IsNotFound(err) && apierrors.HasStatusCause(err, metav1.CauseTypeUnexpectedServerResponse)
+// defined is an error for a kind that is not served and still defined: its objects are there, and nobody can reach them. That
+// the definition may not be read is none: then the word of the API server is all there is.
+func (p *Pruner) defined(ctx context.Context, gk schema.GroupKind) error {
+	plural, _ := meta.UnsafeGuessKindToResource(gk.WithVersion(""))
+	definition := &metav1.PartialObjectMetadata{}
+	definition.SetGroupVersionKind(schema.GroupVersionKind{Group: "apiextensions.k8s.io", Version: "v1", Kind: "CustomResourceDefinition"})
+	name := plural.GroupResource().String()
+	switch err := p.Client.Get(ctx, client.ObjectKey{Name: name}, definition); {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return nil
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("CustomResourceDefinition/%s serves no version of it: serve one, so that it can be found and deleted", name)
 }
 
 // said is what the API server answered about an object, without anything that may be secret.

@@ -11,7 +11,6 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/interceptor"
@@ -197,59 +196,6 @@ func TestClusterPruneLeavesTheClusterScopedObjectThatAStrayNamespaceMeans(t *tes
 	stray.ID.Namespace = ""
 	if result, err := f.Prune(t.Context(), []inventory.Entry{stray}); err != nil || result.Changes.Count("deleted") != 1 {
 		t.Errorf("got %+v, %v: want it deleted by its own entry", result, err)
-	}
-}
-
-func TestClusterPruneOfAVersionThatIsNoLongerServed(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	kind := schema.GroupKind{Group: f.namespace + ".example.org", Kind: "Gadget"}
-	definition := &unstructured.Unstructured{}
-	define := func(served bool) {
-		t.Helper()
-		version := func(name string, served, storage bool) map[string]any {
-			return map[string]any{
-				"name": name, "served": served, "storage": storage,
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
-			}
-		}
-		definition.Object = map[string]any{
-			"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-			"metadata": map[string]any{"name": "gadgets." + kind.Group},
-			"spec": map[string]any{
-				"group": kind.Group, "scope": "Namespaced",
-				"names":    map[string]any{"kind": "Gadget", "plural": "gadgets"},
-				"versions": []any{version("v1beta1", served, false), version("v1", true, true)},
-			},
-		}
-		if err := f.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(definition), client.FieldOwner("test")); err != nil {
-			t.Fatal(err)
-		}
-	}
-	define(true)
-	gadget := &unstructured.Unstructured{}
-	gadget.SetGroupVersionKind(kind.WithVersion("v1beta1"))
-	gadget.SetNamespace(f.namespace)
-	gadget.SetName("a")
-	gadget.SetLabels(f.Owner.Labels())
-	eventually(t, func() bool { return f.client.Create(t.Context(), gadget.DeepCopy()) == nil })
-	for _, version := range []string{"v1", "v1beta1"} { // as a process that has run for a while knows them
-		eventually(t, func() bool {
-			_, err := f.client.RESTMapper().RESTMapping(kind, version)
-			return err == nil
-		})
-	}
-	define(false)
-	eventually(t, func() bool {
-		return apierrors.IsNotFound(f.client.Get(t.Context(), client.ObjectKeyFromObject(gadget), gadget.DeepCopy()))
-	})
-	result, err := f.Prune(t.Context(), []inventory.Entry{inventory.EntryOf(gadget)})
-	if err != nil || result.Changes.Count("deleted") != 1 {
-		t.Errorf("got %+v, %v: want the object deleted in a version that is served", result, err)
-	}
-	gadget.SetGroupVersionKind(kind.WithVersion("v1"))
-	if err := f.client.Get(t.Context(), client.ObjectKeyFromObject(gadget), gadget); !apierrors.IsNotFound(err) {
-		t.Errorf("got %v: the object is left without anybody knowing of it", err)
 	}
 }
 

@@ -10,6 +10,10 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
+// releaseNameAnnotation is on every object that a chart's templates rendered, and on no definition of its crds/: those are
+// no part of the release, and Helm never deletes them, with everything that was made of them.
+const releaseNameAnnotation = "meta.helm.sh/release-name"
+
 // mayDelete says whether a live object may be deleted on behalf of the owner: it still carries the owner's labels, and has
 // no annotation or label that keeps it. Values are compared without regard to case.
 func mayDelete(live *metav1.PartialObjectMetadata, owner inventory.Owner) bool {
@@ -23,6 +27,9 @@ func mayDelete(live *metav1.PartialObjectMetadata, owner inventory.Owner) bool {
 	}
 	if owner.Group == helmv2.GroupVersion.Group {
 		keep["helm.sh/resource-policy"] = "keep"
+		if live.Kind == "CustomResourceDefinition" && live.Annotations[releaseNameAnnotation] == "" {
+			return false
+		}
 	}
 	for key, value := range keep {
 		if strings.EqualFold(live.Annotations[key], value) || strings.EqualFold(live.Labels[key], value) {

@@ -13,6 +13,7 @@ func TestMayDelete(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason      string
 		group       string
+		kind        string
 		labels      map[string]string
 		annotations map[string]string
 		want        bool
@@ -26,7 +27,17 @@ func TestMayDelete(t *testing.T) {
 		"other owner":        {reason: "another subject has taken it over", labels: map[string]string{kustomize + "/name": "other"}},
 		"other namespace":    {reason: "an owner of the same name elsewhere", labels: map[string]string{kustomize + "/namespace": "other"}},
 		"helm policy":        {reason: "only a release's objects have Helm's policy", annotations: map[string]string{"helm.sh/resource-policy": "keep"}, want: true},
-		"helm keep":          {reason: "Helm's policy keeps it", group: helm, annotations: map[string]string{"helm.sh/resource-policy": "keep"}},
+		"definition of templates/": {
+			reason: "what a template rendered is deleted with the release", group: helm, kind: "CustomResourceDefinition",
+			annotations: map[string]string{"meta.helm.sh/release-name": "app"}, want: true,
+		},
+		"definition of templates/ with Helm's policy": {
+			reason: "unless it asks to be kept", group: helm, kind: "CustomResourceDefinition",
+			annotations: map[string]string{"meta.helm.sh/release-name": "app", "helm.sh/resource-policy": "keep"},
+		},
+		"definition of crds/":        {reason: "Helm never deletes one", group: helm, kind: "CustomResourceDefinition"},
+		"definition without release": {reason: "a Kustomization has nothing but what it applied", kind: "CustomResourceDefinition", want: true},
+		"helm keep":                  {reason: "Helm's policy keeps it", group: helm, annotations: map[string]string{"helm.sh/resource-policy": "keep"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			owner := inventory.Owner{Group: kustomize, Namespace: "ns", Name: "apps"}
@@ -34,6 +45,7 @@ func TestMayDelete(t *testing.T) {
 				owner.Group = c.group
 			}
 			live := &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Labels: owner.Labels(), Annotations: c.annotations}}
+			live.Kind = c.kind
 			for key, value := range c.labels {
 				live.Labels[key] = value
 			}
