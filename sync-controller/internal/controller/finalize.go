@@ -77,7 +77,7 @@ func (r *reconciliation) deleteAll(ctx context.Context, await bool) (gone bool, 
 	if !await && !m.awaited {
 		return true, nil
 	}
-	rest, err := t.Pruner.Terminating(ctx, r.release.Deletable(entries))
+	rest, err := t.Pruner.Terminating(ctx, entries)
 	if m.awaited = await; await || len(rest) == 0 {
 		return len(rest) == 0, err
 	}
@@ -98,7 +98,7 @@ func (r *reconciliation) requestDeletion(ctx context.Context, entries []inventor
 	if err != nil {
 		return err
 	}
-	result, err := t.Pruner.Prune(ctx, r.release.Deletable(remove))
+	result, err := t.Pruner.Prune(ctx, remove)
 	if err != nil {
 		r.Events.Emit(r.subject, r.now, events.Warning, plan.ReasonPruneFailed, err.Error())
 		return fmt.Errorf("delete what was applied: %w", err)

@@ -23,7 +23,7 @@ func (r *reconciliation) prune(ctx context.Context, state plan.State) (done bool
 	if err != nil {
 		return true, err
 	}
-	result, err := t.Pruner.Prune(ctx, r.release.Deletable(remove))
+	result, err := t.Pruner.Prune(ctx, remove)
 	if ctx.Err() != nil {
 		return true, ctx.Err()
 	}

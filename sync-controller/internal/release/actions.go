@@ -42,8 +42,6 @@ type Actions interface {
 
 	// Adopt takes the objects of a recorded release into an inventory that nobody has kept, before they are deleted.
 	Adopt(ctx context.Context) error
-	// Deletable leaves out what is never deleted.
-	Deletable(entries []inventory.Entry) []inventory.Entry
 	// BeginUninstall marks the release before its first object is deleted, Uninstall removes it once they are gone.
 	BeginUninstall(ctx context.Context) error
 	Uninstall(ctx context.Context) error

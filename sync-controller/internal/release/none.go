@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 )
 
@@ -21,7 +20,6 @@ func (none) Requested(v1alpha1.ReleaseParameters) *v1alpha1.Release      { retur
 func (none) Restart()                                                    {}
 func (none) Recheck()                                                    {}
 func (none) Adopt(context.Context) error                                 { return nil }
-func (none) Deletable(entries []inventory.Entry) []inventory.Entry       { return entries }
 func (none) BeginUninstall(context.Context) error                        { return nil }
 func (none) Uninstall(context.Context) error                             { return nil }
 func (none) DeleteChart(context.Context) error                           { return nil }

@@ -27,7 +27,7 @@ func (h helm) Repair(ctx context.Context) (Repaired, error) {
 	if err != nil {
 		return Repaired{}, err
 	}
-	result, err := t.Pruner.Prune(ctx, h.Deletable(subject.InventoryOf(h.subject).Entries()))
+	result, err := t.Pruner.Prune(ctx, subject.InventoryOf(h.subject).Entries())
 	if err != nil {
 		return Repaired{}, fmt.Errorf("uninstall release %s: %w", old, err)
 	}

@@ -10,22 +10,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
-
-// Deletable leaves out what Helm never deletes: definitions of kinds, with everything inside them.
-func (h helm) Deletable(entries []inventory.Entry) []inventory.Entry {
-	kept := make([]inventory.Entry, 0, len(entries))
-	for _, e := range entries {
-		if e.ID.GroupKind.Kind != "CustomResourceDefinition" {
-			kept = append(kept, e)
-		}
-	}
-	return kept
-}
 
 // BeginUninstall marks the release before its first object is deleted.
 func (h helm) BeginUninstall(ctx context.Context) error {
