@@ -15,8 +15,8 @@ const maxEntries = 50
 // AddChanges adds what was done to what is to be reported. It is saved with the attempt's progress, so that a restart
 // before the outcome is known, or written, does not lose it.
 func (a *Attempt) AddChanges(done apply.ChangeSet, now time.Time) {
-	changed := done.Changed()
-	if len(changed) == 0 {
+	notable := done.Notable()
+	if len(notable) == 0 {
 		return
 	}
 	set := &v1alpha1.ChangeSet{}
@@ -27,7 +27,7 @@ func (a *Attempt) AddChanges(done apply.ChangeSet, now time.Time) {
 	set.Created += done.Count(apply.Created)
 	set.Configured += done.Count(apply.Configured)
 	set.Deleted += done.Count(apply.Deleted)
-	set.Entries = append(set.Entries, changed.Lines(maxEntries)...)
+	set.Entries = append(set.Entries, notable.Lines(maxEntries)...)
 	set.Entries = set.Entries[:min(len(set.Entries), maxEntries)]
 	a.Change = set
 }

@@ -36,6 +36,8 @@ type Settings struct {
 	Announcer      events.Announcer
 	Access         access.Checker
 	AllowFlux      bool
+	// Namespace is where the controllers run.
+	Namespace string
 	// Dependency is how soon dependencies are looked at again without any event.
 	Dependency time.Duration
 	// Concurrent subjects of one kind.
@@ -98,7 +100,7 @@ func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *dri
 		Kind: k, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Target: reach, Watcher: w, Store: s.Store,
 		Fetcher: fetch.New(), Identities: s.Identities, FingerprintKey: s.FingerprintKey, Access: s.Access, AllowFlux: s.AllowFlux,
 		Selector: s.Selector, Dependency: s.Dependency, Jitter: s.Jitter, Now: s.Now, Mapper: mgr.GetRESTMapper(),
-		Managed: managed, Gates: gates,
+		Managed: managed, Gates: gates, Namespace: s.Namespace,
 		Events: &events.Emitter{
 			Kind: k, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, Now: s.Now, //nolint:staticcheck // core/v1 Events are what flux events reads
 		},

@@ -103,7 +103,7 @@ func (r *reconciliation) requestDeletion(ctx context.Context, entries []inventor
 		r.Events.Emit(r.subject, r.now, events.Warning, plan.ReasonPruneFailed, err.Error())
 		return fmt.Errorf("delete what was applied: %w", err)
 	}
-	if lines := result.Changes.Changed().Lines(maxNamed); len(lines) > 0 {
+	if lines := result.Changes.Notable().Lines(maxNamed); len(lines) > 0 {
 		r.Events.Emit(r.subject, r.now, events.Normal, plan.ReasonSucceeded, lines...)
 	}
 	return nil

@@ -30,7 +30,7 @@ func Setup(ctx context.Context, mgr manager.Manager, cfg *config.Config, kept *s
 	again, err = Build(ctx, mgr, Settings{
 		Store: kept, Identities: keys.Identities, FingerprintKey: keys.Fingerprint, Announcer: outbox,
 		Access:    access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs, DefaultServiceAccount: cfg.DefaultServiceAccount},
-		AllowFlux: cfg.AllowFlux, Dependency: cfg.RequeueDependency, Concurrent: cfg.Concurrent,
+		AllowFlux: cfg.AllowFlux, Namespace: cfg.Namespace, Dependency: cfg.RequeueDependency, Concurrent: cfg.Concurrent,
 		MinRetry: cfg.MinRetryDelay, MaxRetry: cfg.MaxRetryDelay, Selector: cfg.Selector,
 		Jitter: spread(cfg.Jitter), Metrics: metrics.MustMakeRecorder(), Now: time.Now,
 	})

@@ -77,6 +77,8 @@ type Reconciler struct {
 	// Now tells the time.
 	Now func() time.Time
 
+	// Namespace is where the controllers run.
+	Namespace string
 	// Mapper knows which kinds are namespaced.
 	Mapper apimeta.RESTMapper
 	// Managed has the right kinds watched, Gates knows whose prune waits for whom. They are the same for the reconcilers of

@@ -2,7 +2,7 @@ package controller
 
 import (
 	"context"
-
+	"strings"
 	"time"
 
 	"github.com/sluice-gitops/sluice/api/rendering"
@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/fingerprint"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/prune"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/target"
 )
@@ -26,7 +27,25 @@ func (r *reconciliation) target() (target.Target, error) {
 	if err != nil {
 		return target.Target{}, err
 	}
-	return r.Target(r.owner(), r.Kind.Manager, user)
+	t, err := r.Target(r.owner(), r.Kind.Manager, user)
+	if err == nil {
+		t.Pruner = prune.NewGuard(t.Pruner, r.holding())
+	}
+	return t, err
+}
+
+// holding says what namespaces hold that the work on this subject depends on.
+func (r *reconciliation) holding() map[string]string {
+	source := r.subject.Source()
+	holds := map[string]string{r.Namespace: "the controllers"}
+	if parts := strings.Split(source, "/"); len(parts) == 3 {
+		holds[parts[1]] = "its source " + source
+	}
+	for _, namespace := range r.release.Namespaces() {
+		holds[namespace] = "the records of its release"
+	}
+	holds[r.key.Namespace] = "the " + r.key.Kind + " itself"
+	return holds
 }
 
 // fingerprintKey makes this subject's fingerprints.

@@ -42,6 +42,8 @@ type Actions interface {
 
 	// Adopt takes the objects of a recorded release into an inventory that nobody has kept, before they are deleted.
 	Adopt(ctx context.Context) error
+	// Namespaces hold records of the release that a deletion of objects must not take along.
+	Namespaces() []string
 	// BeginUninstall marks the release before its first object is deleted, Uninstall removes it once they are gone.
 	BeginUninstall(ctx context.Context) error
 	Uninstall(ctx context.Context) error

@@ -20,6 +20,7 @@ func (none) Requested(v1alpha1.ReleaseParameters) *v1alpha1.Release      { retur
 func (none) Restart()                                                    {}
 func (none) Recheck()                                                    {}
 func (none) Adopt(context.Context) error                                 { return nil }
+func (none) Namespaces() []string                                        { return nil }
 func (none) BeginUninstall(context.Context) error                        { return nil }
 func (none) Uninstall(context.Context) error                             { return nil }
 func (none) DeleteChart(context.Context) error                           { return nil }

@@ -15,6 +15,14 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
+// Namespaces hold Helm's storage, as long as the release is to live: an uninstallation removes the records as well.
+func (h helm) Namespaces() []string {
+	if h.subject.Plan().Deleting {
+		return nil
+	}
+	return []string{h.hr.GetStorageNamespace()}
+}
+
 // BeginUninstall marks the release before its first object is deleted.
 func (h helm) BeginUninstall(ctx context.Context) error {
 	ref, recorded := RecordedRef(h.hr)
