@@ -45,7 +45,7 @@ func (a *Attempt) Restore(saved Progress, uid types.UID) bool {
 func (a *Attempt) Plan(now time.Time) plan.Attempt {
 	return plan.Attempt{
 		Goal: a.Goal, Stage: a.Stage, Cause: a.Cause, Outcome: a.Outcome, Reported: a.Reported, Message: a.Message,
-		Verified: a.Verified, Stalled: a.Stalled,
+		Verified: a.Verified, Stalled: a.Stalled, Failures: a.Failures,
 		Age: now.Sub(a.Started), SinceApplied: now.Sub(a.AppliedAt), SinceEnded: now.Sub(a.EndedAt),
 	}
 }
@@ -54,6 +54,9 @@ func (a *Attempt) Plan(now time.Time) plan.Attempt {
 func (a *Attempt) Begin(goal plan.Goal, cause plan.Cause, now time.Time) (save bool) {
 	before := a.Progress
 	a.appliedBefore = a.resumes(goal, cause)
+	if a.Goal.Tag != goal.Tag || a.Goal.Generation != goal.Generation || cause == plan.Requested {
+		a.Failures = 0
+	}
 	a.Goal, a.Stage, a.Cause = goal, plan.Started, cause
 	a.Outcome, a.Reported, a.Message, a.Stalled = "", "", "", false
 	a.Release, a.Action = 0, ""
@@ -106,10 +109,13 @@ func (a *Attempt) End(outcome string, now time.Time) bool {
 	}
 	a.running = a.Progress
 	a.Stage, a.Outcome, a.EndedAt = plan.Ended, outcome, now
+	if a.Failures++; outcome == plan.ReasonSucceeded {
+		a.Failures = 0
+	}
 	return true
 }
 
 // Reopen takes the end back, which could not be written: the next reconciliation ends the attempt again.
 func (a *Attempt) Reopen() {
-	a.Stage, a.Outcome, a.EndedAt = a.running.Stage, a.running.Outcome, a.running.EndedAt
+	a.Stage, a.Outcome, a.EndedAt, a.Failures = a.running.Stage, a.running.Outcome, a.running.EndedAt, a.running.Failures
 }

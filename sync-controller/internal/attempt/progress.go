@@ -19,6 +19,8 @@ type Progress struct {
 
 	// Stalled says that the failure is not retried.
 	Stalled bool `json:"stalled,omitempty"`
+	// Failures is how many attempts have failed in a row at the same content.
+	Failures int `json:"failures,omitempty"`
 	// Release is the version that the attempt has recorded in Helm's storage, Action why; 0 when none.
 	Release int    `json:"release,omitempty"`
 	Action  string `json:"action,omitempty"`

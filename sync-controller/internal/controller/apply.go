@@ -34,6 +34,11 @@ func (r *reconciliation) apply(ctx context.Context, state plan.State, deep bool)
 	if err != nil {
 		return false, r.applyFailed(ctx, state, err)
 	}
+	if r.release.Version() != 0 && m.attempt.Release == 0 { // what only came too early leaves no record
+		if err := t.Applier.Installed(ctx, set); err != nil {
+			return false, r.orFail(ctx, state, plan.ReasonKindMissing, err)
+		}
+	}
 	if err := r.extendInventory(ctx, set.Inventory()); err != nil {
 		return true, err
 	}

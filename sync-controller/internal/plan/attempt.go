@@ -122,9 +122,11 @@ func unanswered(s State) bool {
 }
 
 // retryAfter is how long a failed attempt rests. What could not be read is asked for again sooner: its server is inside
-// the cluster. So are dependencies, in case a watch was deaf.
+// the cluster. So are dependencies, in case a watch was deaf, and kinds that are missing, less and less often.
 func retryAfter(s State) time.Duration {
 	switch {
+	case s.Attempt.Outcome == ReasonKindMissing:
+		return min(KindRetry<<min(max(0, s.Attempt.Failures-1), 10), s.Subject.RetryInterval)
 	case s.Attempt.Outcome == ReasonArtifactFailed || s.Attempt.Outcome == ReasonStateError:
 		return min(FetchRetry, s.Subject.RetryInterval)
 	case s.Attempt.Outcome == ReasonDependency && s.DependencyPoll > 0:

@@ -25,6 +25,8 @@ const (
 	HealthPoll = 5 * time.Second
 	// FetchRetry is how soon a content that could not be fetched is asked for again.
 	FetchRetry = 10 * time.Second
+	// KindRetry is how soon kinds that are not installed are looked for again at first; each time it takes twice as long.
+	KindRetry = 5 * time.Second
 	// SyncPatience is how long a comparison waits for watches to have listed what there is.
 	SyncPatience = 15 * time.Second
 	// SyncPoll is how often it looks whether they have.

@@ -460,6 +460,21 @@ func TestDecide(t *testing.T) {
 			change: failed(ReasonApplyFailed, time.Minute),
 			want:   Action{Step: Begin, Cause: Changed},
 		},
+		"kinds missing": {
+			reason: "somebody may install them any moment",
+			change: both(failed(ReasonKindMissing, 5*time.Second), func(s *State) { s.Attempt.Failures = 1 }),
+			want:   Action{Step: Begin, Cause: Changed},
+		},
+		"kinds missing for long": {
+			reason: "each time it takes twice as long",
+			change: both(failed(ReasonKindMissing, 5*time.Second), func(s *State) { s.Attempt.Failures = 3 }),
+			want:   Action{Step: Idle, After: 15 * time.Second},
+		},
+		"kinds missing for very long": {
+			reason: "but not longer than any other retry",
+			change: both(failed(ReasonKindMissing, 5*time.Second), func(s *State) { s.Attempt.Failures = 30 }),
+			want:   Action{Step: Idle, After: 55 * time.Second},
+		},
 		"not fetched": {
 			reason: "what could not be fetched is asked for sooner",
 			change: failed(ReasonArtifactFailed, 10*time.Second),

@@ -21,6 +21,8 @@ const (
 	ReasonInvalidExpression = meta.InvalidCELExpressionReason
 	// ReasonStateError says that Helm's storage could not be read.
 	ReasonStateError = "StateError"
+	// ReasonKindMissing says that a release has objects of kinds that are not installed; nothing was recorded of it.
+	ReasonKindMissing = "KindMissing"
 	// ReasonRetriesExceeded stalls a HelmRelease that failed and is not to be retried.
 	ReasonRetriesExceeded = "RetriesExceeded"
 	// ReasonInvalidSpec stalls a subject whose spec asks for something that is not served.

@@ -143,6 +143,8 @@ type Attempt struct {
 	Outcome, Reported, Message string
 	// Stalled says that only a change of the spec, or a request, brings another attempt.
 	Stalled bool
+	// Failures is how many attempts have failed in a row at the same content.
+	Failures int
 	// Verified says that objects were compared with the cluster since this process started.
 	Verified bool
 	// Age is the time since it started, SinceApplied since its apply, SinceEnded since its end.

@@ -189,7 +189,7 @@ func (h helmRelease) Success(plan.Goal) (reason, message string) {
 // FailureReason is what Helm's operation is called that failed; failures before it keep their names.
 func (h helmRelease) FailureReason(outcome string) string {
 	switch outcome {
-	case plan.ReasonApplyFailed, plan.ReasonHealthCheckFailed, plan.ReasonPruneFailed, plan.ReasonRetriesExceeded:
+	case plan.ReasonApplyFailed, plan.ReasonHealthCheckFailed, plan.ReasonPruneFailed, plan.ReasonRetriesExceeded, plan.ReasonKindMissing:
 		if h.attemptedAction() == helmv2.ReleaseActionInstall {
 			return helmv2.InstallFailedReason
 		}
@@ -220,7 +220,7 @@ func (h helmRelease) attemptedAction() helmv2.ReleaseAction {
 // Exhausted: a release that failed is not retried by itself, as in Flux without remediation. What failed before anything
 // was released is.
 func (h helmRelease) Exhausted(outcome string) string {
-	if h.hr.Status.Failures == 0 || outcome == h.FailureReason(outcome) {
+	if h.hr.Status.Failures == 0 || outcome == plan.ReasonKindMissing || outcome == h.FailureReason(outcome) {
 		return ""
 	}
 	return fmt.Sprintf("Failed to %s after %d attempt(s)", h.attemptedAction(), h.hr.Status.Failures)

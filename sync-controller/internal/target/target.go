@@ -18,6 +18,7 @@ import (
 // Applier brings objects into the cluster; *apply.Applier outside of tests.
 type Applier interface {
 	Prepare(objects []rendering.Object) (apply.Set, error)
+	Installed(ctx context.Context, set apply.Set) error
 	Apply(ctx context.Context, set apply.Set, o apply.Options) (apply.ChangeSet, error)
 }
 
