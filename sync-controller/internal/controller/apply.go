@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -68,11 +69,11 @@ func (r *reconciliation) applySet(ctx context.Context, state plan.State, by appl
 		return false, r.applyFailed(ctx, state, err)
 	}
 	drifted := m.pending.Clear()
-	options := apply.Options{Force: r.subject.Force(), Correcting: r.release.Version() == 0}
+	options := apply.Options{Force: r.subject.Force(), Correcting: r.release.Version() == 0, Progress: &apply.Progress{}}
 	if !deep {
 		options.Unchanged = m.fingerprints.Unchanged(contents, r.live)
 	}
-	changes, err := r.timed(ctx, state, func(ctx context.Context) (apply.ChangeSet, error) {
+	changes, err := r.timed(ctx, state, options.Progress, func(ctx context.Context) (apply.ChangeSet, error) {
 		return by.Apply(ctx, set, options)
 	})
 	if err != nil { // what was refused has corrected nothing
@@ -131,33 +132,40 @@ func (r *reconciliation) beginRelease(ctx context.Context) error {
 }
 
 // timed runs an apply within the subject's timeout.
-func (r *reconciliation) timed(ctx context.Context, state plan.State, work func(context.Context) (apply.ChangeSet, error)) (apply.ChangeSet, error) {
+func (r *reconciliation) timed(ctx context.Context, state plan.State, progress *apply.Progress, work func(context.Context) (apply.ChangeSet, error)) (apply.ChangeSet, error) {
 	limited, cancel := context.WithTimeout(ctx, state.Subject.Timeout)
 	defer cancel()
-	stop := r.progressAfter(ctx, state)
+	stop := r.progressAfter(ctx, state, progress)
 	changes, err := work(limited)
 	stop()
 	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
-		err = fmt.Errorf("apply did not end within %s: %w", state.Subject.Timeout, err)
+		err = fmt.Errorf("apply did not end within %s (%s): %w", state.Subject.Timeout, progress, err)
 	}
 	return changes, err
 }
 
-// progressAfter reports an apply that lasts, while it runs. The function it returns ends that; the reconciliation must not
-// be used before.
-func (r *reconciliation) progressAfter(ctx context.Context, state plan.State) (stop func()) {
+// progressEvery is how often an apply that lasts is reported, if it has come further.
+const progressEvery = 5 * time.Second
+
+// progressAfter reports an apply that lasts, while it runs, and what it waits for. The function it returns ends that; the
+// reconciliation must not be used before.
+func (r *reconciliation) progressAfter(ctx context.Context, state plan.State, progress *apply.Progress) (stop func()) {
 	ended, over := make(chan struct{}), make(chan struct{})
 	timer := time.NewTimer(max(0, plan.Patience-state.Attempt.Age))
 	go func() {
 		defer close(over)
 		defer timer.Stop()
-		select {
-		case <-ended:
-		case <-timer.C:
-			message := "applying revision " + r.memory.attempt.Goal.Revision
+		for {
+			select {
+			case <-ended:
+				return
+			case <-timer.C:
+			}
+			message := strings.TrimSuffix("applying revision "+r.memory.attempt.Goal.Revision+": "+progress.String(), ": ")
 			if err := r.progress(ctx, state, plan.Action{Reason: plan.ReasonProgressing, Message: message}); err != nil {
 				ctrl.LoggerFrom(ctx).Error(err, "progress could not be reported")
 			}
+			timer.Reset(progressEvery)
 		}
 	}()
 	return func() {
