@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/content"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
@@ -72,6 +73,9 @@ func (r *reconciliation) applySet(ctx context.Context, state plan.State, by appl
 	options := apply.Options{Force: r.subject.Force(), Correcting: r.release.Version() == 0, Progress: &apply.Progress{}}
 	if !deep {
 		options.Unchanged = m.fingerprints.Unchanged(contents, r.live)
+	}
+	if !deep && r.release.Version() == 0 { // who asks, and a release, gets what is done once more
+		options.Done = m.fingerprints.Done(contents, drift.Deleted(drifted))
 	}
 	changes, err := r.timed(ctx, state, options.Progress, func(ctx context.Context) (apply.ChangeSet, error) {
 		return by.Apply(ctx, set, options)
@@ -177,7 +181,7 @@ func (r *reconciliation) progressAfter(ctx context.Context, state plan.State, pr
 // remember notes what an apply did: fingerprints, the change set, and which content the cluster holds from now on.
 func (r *reconciliation) remember(changes apply.ChangeSet, contents map[inventory.ID]string, set apply.Set, next content.Ref, failed error) error {
 	m := r.memory
-	touched := m.fingerprints.Update(r.fingerprintKey(), changes, contents)
+	touched := m.fingerprints.Update(r.fingerprintKey(), changes, contents, set.Traits())
 	if failed == nil {
 		touched = m.fingerprints.Retain(set.Inventory()) || touched
 	}

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/heal"
@@ -26,7 +28,7 @@ func (r *reconciliation) heal(ctx context.Context) error {
 		return nil
 	}
 	out, err := heal.Correct(ctx, heal.Input{
-		Signals: signals, Content: r.lastApplied, Applier: r.healer, Force: r.subject.Force(),
+		Signals: signals, Content: r.lastApplied, Applier: r.healer, Reader: r.reader, Ours: ours.Has, Force: r.subject.Force(),
 		Fingerprints: m.fingerprints, Key: r.fingerprintKey(), Save: r.saveFingerprints,
 		Contentions: m.contentions, Now: r.now,
 	})
@@ -45,6 +47,53 @@ func (r *reconciliation) heal(ctx context.Context) error {
 func (r *reconciliation) healer() (heal.Applier, error) {
 	t, err := r.target()
 	return t.Applier, err
+}
+
+func (r *reconciliation) reader() (client.Reader, error) {
+	t, err := r.target()
+	return t.Client, err
+}
+
+// noteEnds remembers which of the objects whose status has moved have come to their end: once they are gone, nothing tells.
+func (r *reconciliation) noteEnds(ctx context.Context) error {
+	m := r.memory
+	ended := make(map[inventory.ID]completion.State)
+	var look []inventory.Entry
+	ours := subject.InventoryOf(r.subject)
+	for id, tells := range m.pending.TakeEnds() {
+		state := m.fingerprints.State(id)
+		switch {
+		case tells:
+			state.Ended = true
+			ended[id] = state
+		case state.LooksFor(id.GroupKind):
+			look = append(look, inventory.Entry{ID: id, Version: ours[id]})
+		}
+	}
+	found, err := r.look(ctx, look)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).Error(err, "ends of objects could not be looked for", "objects", len(look))
+	}
+	for _, id := range found {
+		state := m.fingerprints.State(id)
+		state.Ended = true
+		ended[id] = state
+	}
+	if !m.fingerprints.SetStates(ended) {
+		return nil
+	}
+	return r.saveFingerprints()
+}
+
+func (r *reconciliation) look(ctx context.Context, at []inventory.Entry) ([]inventory.ID, error) {
+	if len(at) == 0 {
+		return nil, nil
+	}
+	reader, err := r.reader()
+	if err != nil {
+		return nil, err
+	}
+	return completion.Ended(ctx, reader, at)
 }
 
 // reportCorrections tells of what was corrected.
@@ -68,7 +117,7 @@ func (r *reconciliation) catchUp() {
 	for id, found := range m.fingerprints.Moved(ours, r.live) {
 		signal := drift.Signal{Owner: r.owner(), Object: inventory.Entry{ID: id, Version: ours[id]}, Type: drift.Changed}
 		if !found {
-			signal.Type = drift.Gone
+			signal.Type, signal.Unseen = drift.Gone, true
 		}
 		m.pending.Put(signal)
 	}

@@ -20,7 +20,7 @@ func (r *reconciliation) checkHealth(ctx context.Context, state plan.State) erro
 	if err != nil {
 		return err
 	}
-	report, err := m.health.Check(ctx, t.Client, moved, subject.InventoryOf(r.subject))
+	report, err := m.health.Check(ctx, t.Client, moved, subject.InventoryOf(r.subject), m.fingerprints.IsDone)
 	if err != nil {
 		return err
 	}

@@ -8,8 +8,10 @@ import (
 
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
-	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
 
 // What all tests of the package share, each in a namespace of its own: an API server, and what is known of its kinds.
@@ -60,6 +62,6 @@ func share(started *rest.Config) error {
 		return err
 	}
 	apiServer = started
-	mapper, err = apiutil.NewDynamicRESTMapper(started, http)
+	mapper, err = kinds.NewMapper(started, http)
 	return err
 }

@@ -133,6 +133,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if err := one.restoreRecord(ctx); err != nil {
 		return waiting(0), err
 	}
+	if err := one.noteEnds(ctx); err != nil {
+		return waiting(0), err
+	}
 	after, err := one.run(ctx)
 	switch {
 	case apierrors.IsConflict(err), client.IgnoreNotFound(err) == nil && err != nil:

@@ -20,7 +20,7 @@ import (
 func TestClusterEndOfAJob(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"), OwnerGroup: group}}, kinds...))
+	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: batchv1.SchemeGroupVersion.WithKind("Job"), OwnerGroup: group}}, watched...))
 	now := metav1.NewTime(time.Now().Truncate(time.Second))
 	condition := func(kind batchv1.JobConditionType) batchv1.JobCondition {
 		return batchv1.JobCondition{Type: kind, Status: corev1.ConditionTrue, LastTransitionTime: now, LastProbeTime: now}

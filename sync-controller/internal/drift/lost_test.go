@@ -24,7 +24,7 @@ func TestClusterKindComesAndGoes(t *testing.T) {
 	f := newFixture(t)
 	crd := definition(f.namespace, "v1")
 	gk := schema.GroupKind{Group: f.namespace + ".example.org", Kind: "Gadget"}
-	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: gk.WithVersion("v1"), OwnerGroup: group}}, kinds...))
+	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: gk.WithVersion("v1"), OwnerGroup: group}}, watched...))
 	if f.watcher.Synced(group, gk) {
 		t.Error("a kind that does not exist is synced")
 	}
@@ -41,6 +41,31 @@ func TestClusterKindComesAndGoes(t *testing.T) {
 			t.Errorf("got %+v, want that the object went with its kind", s)
 		}
 	}
+}
+
+// A definition that is made again with another plural is watched under that.
+func TestClusterKindComesBackUnderAnotherPlural(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	gk := schema.GroupKind{Group: f.namespace + ".example.org", Kind: "Gadget"}
+	before, after := definition(f.namespace, "v1"), definition(f.namespace, "v1")
+	after.SetName("gadgetries." + gk.Group)
+	if err := unstructured.SetNestedField(after.Object, "gadgetries", "spec", "names", "plural"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.client.Create(t.Context(), before.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: gk.WithVersion("v1"), OwnerGroup: group}}, watched...))
+	f.make(t, gk.WithVersion("v1"), "one")
+	if err := f.client.Delete(t.Context(), before.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	if s := f.next(t); s.Type != drift.Gone {
+		t.Errorf("got %+v, want that the object went with its kind", s)
+	}
+	eventually(t, func() bool { return f.client.Create(t.Context(), after.DeepCopy()) == nil })
+	f.make(t, gk.WithVersion("v1"), "two")
 }
 
 // A kind is watched in the version that its objects were applied in first. When that is not served any more, as after an
@@ -61,7 +86,7 @@ func TestClusterVersionOfAKindEnds(t *testing.T) {
 			return err == nil
 		})
 	}
-	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: gk.WithVersion("v1beta1"), OwnerGroup: group}}, kinds...))
+	f.watcher.SetKinds(append([]drift.Kind{{GroupVersionKind: gk.WithVersion("v1beta1"), OwnerGroup: group}}, watched...))
 	f.make(t, gk.WithVersion("v1beta1"), "one")
 	crd := definition(f.namespace, "v1")
 	crd.SetResourceVersion("")

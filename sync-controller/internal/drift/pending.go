@@ -15,6 +15,7 @@ type Pending struct {
 	mu      sync.Mutex
 	drifted map[inventory.ID]Signal
 	health  map[inventory.ID]bool
+	ends    map[inventory.ID]bool
 	lost    bool
 }
 
@@ -33,6 +34,7 @@ func (p *Pending) Put(s Signal) {
 		p.moved(s.Object.ID)
 	case s.Type == StatusChanged:
 		p.moved(s.Object.ID)
+		p.end(s)
 	}
 }
 

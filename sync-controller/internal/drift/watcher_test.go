@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
 
 const (
@@ -39,7 +40,7 @@ type fixture struct {
 	namespace string
 }
 
-var kinds = []drift.Kind{
+var watched = []drift.Kind{
 	{GroupVersionKind: corev1.SchemeGroupVersion.WithKind("ConfigMap"), OwnerGroup: group},
 	{GroupVersionKind: appsv1.SchemeGroupVersion.WithKind("Deployment"), OwnerGroup: group},
 }
@@ -52,7 +53,17 @@ func newFixture(t *testing.T) *fixture {
 // newFixtureThrough makes a fixture whose watcher has a way of its own to the API server.
 func newFixtureThrough(t *testing.T, config *rest.Config) *fixture {
 	t.Helper()
-	c, err := client.New(cluster(t), client.Options{})
+	own := cluster(t)
+	httpClient, err := rest.HTTPClientFor(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mapper, err := kinds.NewMapper(own, httpClient)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forgets, _ := mapper.(*kinds.Mapper)
+	c, err := kinds.NewClient(forgets, func() (client.Client, error) { return client.New(own, client.Options{Mapper: mapper}) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,15 +78,15 @@ func newFixtureThrough(t *testing.T, config *rest.Config) *fixture {
 
 	f.watcher = drift.NewWatcher(drift.Options{
 		Client:        metadata.NewForConfigOrDie(config),
-		Mapper:        c.RESTMapper(),
+		Mapper:        mapper,
 		Managers:      map[string]string{group: manager},
 		Key:           []byte("key"),
 		StatusMatters: health.Relevant,
 	})
-	f.watcher.SetKinds(kinds[:1])
+	f.watcher.SetKinds(watched[:1])
 	start(t, f.watcher)
-	f.watcher.SetKinds(kinds)
-	for _, k := range kinds {
+	f.watcher.SetKinds(watched)
+	for _, k := range watched {
 		eventually(t, func() bool { return f.watcher.Synced(group, k.GroupKind()) })
 	}
 	return f

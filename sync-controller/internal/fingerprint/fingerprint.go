@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -16,6 +17,8 @@ type Entry struct {
 	// Content is the keyed hash of what was applied, Live the fingerprint of the object afterwards.
 	Content string `json:"content"`
 	Live    string `json:"live"`
+
+	completion.State
 }
 
 // Set holds the entries of a subject, by the text of their ids. It is kept on disk.
@@ -38,15 +41,25 @@ func (k Key) Contents(set apply.Set) (map[inventory.ID]string, error) {
 	return set.ContentMACs(slices.Concat(k.Secret, []byte(k.User)))
 }
 
-// Update remembers what an apply did. It says whether the set is another one now.
-func (s Set) Update(k Key, changes apply.ChangeSet, contents map[inventory.ID]string) (touched bool) {
+// Update remembers what an apply of a set did. It says whether anything is remembered otherwise now.
+func (s Set) Update(k Key, changes apply.ChangeSet, contents map[inventory.ID]string, traits map[inventory.ID]completion.Trait) (touched bool) {
 	for _, c := range changes {
-		if c.Live == nil {
+		before := s[c.ID.String()]
+		now := before
+		switch {
+		case c.Action == apply.Finished:
+			now.Done = true
+		case c.Live == nil:
 			continue
+		default:
+			now = Entry{Content: contents[c.ID], Live: apply.Fingerprint(k.Secret, k.Manager, c.Live)}
+			if now.Content == before.Content && now.Live == before.Live {
+				now.State = before.State
+			}
+			now.Trait = traits[c.ID]
 		}
-		now := Entry{Content: contents[c.ID], Live: apply.Fingerprint(k.Secret, k.Manager, c.Live)}
-		if id := c.ID.String(); s[id] != now {
-			s[id], touched = now, true
+		if before != now {
+			s[c.ID.String()], touched = now, true
 		}
 	}
 	return touched
@@ -85,7 +98,7 @@ func (s Set) AllAsLeft(objects inventory.Inventory, live Live) bool {
 		return false
 	}
 	for id := range objects {
-		if !s.AsLeft(id, live) {
+		if !s.AsLeft(id, live) && !s[id.String()].Done {
 			return false
 		}
 	}
@@ -100,13 +113,13 @@ func (s Set) AsLeft(id inventory.ID, live Live) bool {
 }
 
 // Moved returns those of the objects that are not as they were left, and whether they still exist. Of one that has no
-// entry nothing is known.
+// entry nothing is known; one that is done is gone for good.
 func (s Set) Moved(objects inventory.Inventory, live Live) map[inventory.ID]bool {
 	moved := make(map[inventory.ID]bool)
 	for id := range objects {
 		have, applied := s[id.String()]
 		now, found := live(id)
-		if applied && (!found || now != have.Live) {
+		if applied && !have.Done && (!found || now != have.Live) {
 			moved[id] = found
 		}
 	}

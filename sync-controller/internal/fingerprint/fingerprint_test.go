@@ -3,6 +3,10 @@ package fingerprint
 import (
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -19,12 +23,12 @@ func TestUnchanged(t *testing.T) {
 		want    bool
 		moved   bool
 	}{
-		"as left":       {"both sides are as remembered", Set{key: {"c", "l"}}, "c", "l", true, true, true, false},
-		"other content": {"something else is to be applied", Set{key: {"c", "l"}}, "d", "l", true, true, false, false},
-		"changed":       {"somebody changed it", Set{key: {"c", "l"}}, "c", "m", true, false, false, true},
-		"gone":          {"somebody deleted it", Set{key: {"c", "l"}}, "c", "", false, false, false, true},
+		"as left":       {"both sides are as remembered", Set{key: {Content: "c", Live: "l"}}, "c", "l", true, true, true, false},
+		"other content": {"something else is to be applied", Set{key: {Content: "c", Live: "l"}}, "d", "l", true, true, false, false},
+		"changed":       {"somebody changed it", Set{key: {Content: "c", Live: "l"}}, "c", "m", true, false, false, true},
+		"gone":          {"somebody deleted it", Set{key: {Content: "c", Live: "l"}}, "c", "", false, false, false, true},
 		"never applied": {"nothing is known of it", Set{}, "c", "l", true, false, false, false},
-		"nothing known": {"an object without our fields has no fingerprint", Set{key: {"c", ""}}, "c", "", true, false, false, false},
+		"nothing known": {"an object without our fields has no fingerprint", Set{key: {Content: "c", Live: ""}}, "c", "", true, false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			live := func(inventory.ID) (string, bool) { return tc.live, tc.found }
@@ -39,6 +43,57 @@ func TestUnchanged(t *testing.T) {
 				t.Errorf("%s: moved %t, found %t", tc.reason, moved, found)
 			}
 		})
+	}
+}
+
+func TestDone(t *testing.T) {
+	id := inventory.ID{Namespace: "apps", Name: "migrate"}
+	entry := func(s completion.State) Set { return Set{id.String(): {Content: "c", Live: "l", State: s}} }
+	for name, tc := range map[string]struct {
+		reason  string
+		set     Set
+		content string
+		deleted bool
+		want    bool
+	}{
+		"done":           {"it has come to its end", entry(completion.State{Done: true}), "c", false, true},
+		"other content":  {"it is to run once more", entry(completion.State{Done: true}), "d", false, false},
+		"lasts":          {"somebody deleted it", entry(completion.State{}), "c", false, false},
+		"ended":          {"its end was seen", entry(completion.State{Trait: completion.Ends, Ended: true}), "c", false, true},
+		"not ended":      {"its end was not seen", entry(completion.State{Trait: completion.Ends}), "c", false, false},
+		"removes itself": {"nobody saw it go", entry(completion.State{Trait: completion.Vanishes}), "c", false, true},
+		"deleted before": {"it was seen to go before its end", entry(completion.State{Trait: completion.Vanishes}), "c", true, false},
+		"never applied":  {"nothing is known of it", Set{}, "", false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			done := tc.set.Done(map[inventory.ID]string{id: tc.content}, map[inventory.ID]bool{id: tc.deleted})
+			if got := done(id); got != tc.want {
+				t.Errorf("%s: done %t", tc.reason, got)
+			}
+		})
+	}
+}
+
+// What is done is remembered for as long as the content is the same, and counts as being as it was left.
+func TestDoneIsRemembered(t *testing.T) {
+	id := inventory.ID{Namespace: "apps", Name: "migrate"}
+	absent := func(inventory.ID) (string, bool) { return "", false }
+	traits := map[inventory.ID]completion.Trait{id: completion.Vanishes}
+	s := Set{id.String(): {Content: "c", Live: "l", State: completion.State{Trait: completion.Vanishes}}}
+	finished := apply.ChangeSet{{Entry: inventory.Entry{ID: id}, Action: apply.Finished}}
+	if !s.Update(Key{}, finished, map[inventory.ID]string{id: "c"}, traits) || !s.IsDone(id) {
+		t.Fatalf("got %+v, want it done", s)
+	}
+	if s.Update(Key{}, finished, map[inventory.ID]string{id: "c"}, traits) {
+		t.Error("nothing has changed")
+	}
+	inv := inventory.Inventory{id: "v1"}
+	if len(s.Moved(inv, absent)) > 0 || !s.AllAsLeft(inv, absent) {
+		t.Error("an object that is done is missed")
+	}
+	created := apply.ChangeSet{{Entry: inventory.Entry{ID: id}, Action: apply.Created, Live: &metav1.PartialObjectMetadata{}}}
+	if !s.Update(Key{}, created, map[inventory.ID]string{id: "d"}, traits) || s.IsDone(id) || s.State(id).Trait != completion.Vanishes {
+		t.Errorf("got %+v, want a new object with nothing behind it", s)
 	}
 }
 

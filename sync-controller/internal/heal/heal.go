@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
@@ -28,6 +30,9 @@ type Input struct {
 	// Content opens the content that was applied last, Applier reaches the cluster that it was applied to.
 	Content func() (rendering.Content, error)
 	Applier func() (Applier, error)
+	// Reader reads the live objects, Ours says which objects are the subject's: of those that are gone some are done.
+	Reader func() (client.Reader, error)
+	Ours   func(inventory.ID) bool
 	// Force recreates what cannot be changed.
 	Force bool
 	// Fingerprints, made with Key, are brought up to date, and saved with Save when they moved.
@@ -56,8 +61,21 @@ type Output struct {
 }
 
 // Correct looks at the signalled objects and corrects those that are not as they were applied. The error is the context's.
+//
+// What is gone because it has come to its end is not made again, and no correction.
 func Correct(ctx context.Context, in Input) (Output, error) {
+	if err := in.leaveDone(ctx); err != nil {
+		return in.outcome(ctx, nil, err)
+	}
+	if len(in.Signals) == 0 {
+		return Output{}, nil
+	}
 	changes, err := in.correct(ctx)
+	return in.outcome(ctx, changes, err)
+}
+
+// outcome is what became of the signals, given what was changed, and what went wrong.
+func (in Input) outcome(ctx context.Context, changes apply.ChangeSet, err error) (Output, error) {
 	if ctx.Err() != nil {
 		return Output{}, ctx.Err()
 	}
@@ -99,7 +117,7 @@ func (in Input) correct(ctx context.Context) (apply.ChangeSet, error) {
 		return nil, err
 	}
 	changes, err := applier.Apply(ctx, part, apply.Options{Force: in.Force, Separately: true, Correcting: true})
-	if in.Fingerprints.Update(in.Key, changes, contents) {
+	if in.Fingerprints.Update(in.Key, changes, contents, part.Traits()) {
 		if saveErr := in.Save(); saveErr != nil && err == nil {
 			err = saveErr
 		}

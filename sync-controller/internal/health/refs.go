@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluice-gitops/sluice/api/rendering"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
@@ -20,7 +21,7 @@ func Refs(checks subject.HealthChecks, exprs *Expressions, content rendering.Con
 	refs := make([]Ref, 0, len(content.Objects))
 	for _, o := range content.Objects {
 		ref := Ref{
-			Entry: inventory.EntryOf(o.Object), MayVanish: vanishes(o.Object),
+			Entry: inventory.EntryOf(o.Object), MayVanish: completion.TraitOf(o.Object) == completion.Vanishes,
 			Tainted: o.Tainted || o.Object.GetKind() == "Secret",
 		}
 		known[ref.ID] = ref
@@ -65,12 +66,6 @@ func namedEntry(ref meta.NamespacedObjectKindReference, namespace string) invent
 		namespace = ref.Namespace
 	}
 	return inventory.Entry{ID: inventory.ID{Namespace: namespace, Name: ref.Name, GroupKind: gvk.GroupKind()}, Version: gvk.Version}
-}
-
-// vanishes says whether an object removes itself once it is done.
-func vanishes(o *unstructured.Unstructured) bool {
-	_, found, err := unstructured.NestedFieldNoCopy(o.Object, "spec", "ttlSecondsAfterFinished")
-	return err == nil && found && o.GetKind() == "Job"
 }
 
 // skipped says whether an object asks not to be applied, so that its health says nothing about this attempt.

@@ -11,7 +11,8 @@ import (
 // Ref is an object to check.
 type Ref struct {
 	inventory.Entry
-	// MayVanish is set for a Job with ttlSecondsAfterFinished: once gone, it counts as healthy.
+	// MayVanish is set for what removes itself, as a Job with ttlSecondsAfterFinished does, and for what is done: once gone, it
+	// counts as healthy.
 	MayVanish bool
 	// Tainted is set when the object may hold secret values: nothing that its status says in prose is repeated.
 	Tainted bool

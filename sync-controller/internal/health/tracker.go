@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"slices"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -47,9 +48,13 @@ func (t *Tracker) FoundUnhealthy() bool { return len(t.unhealthy) > 0 }
 func (t *Tracker) Report() (r Report, known bool) { return t.report, t.refs != nil }
 
 // Check looks once at what is not known to be healthy, at what has moved since it was, and at what no watch tells of: ours
-// are the watched objects.
-func (t *Tracker) Check(ctx context.Context, reader client.Reader, moved map[inventory.ID]bool, ours inventory.Inventory) (Report, error) {
-	report, err := Check(ctx, reader, t.due(moved, ours), t.exprs)
+// are the watched objects, done those that are gone because they have come to their end.
+func (t *Tracker) Check(ctx context.Context, reader client.Reader, moved map[inventory.ID]bool, ours inventory.Inventory, done func(inventory.ID) bool) (Report, error) {
+	look := t.due(moved, ours)
+	for i := range look {
+		look[i].MayVanish = look[i].MayVanish || done(look[i].ID)
+	}
+	report, err := Check(ctx, reader, look, t.exprs)
 	if err != nil {
 		return Report{}, err
 	}
@@ -67,7 +72,7 @@ func (t *Tracker) Check(ctx context.Context, reader client.Reader, moved map[inv
 
 func (t *Tracker) due(moved map[inventory.ID]bool, ours inventory.Inventory) []Ref {
 	if t.unhealthy == nil {
-		return t.refs
+		return slices.Clone(t.refs)
 	}
 	var look []Ref
 	for _, ref := range t.refs {

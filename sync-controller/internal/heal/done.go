@@ -1,0 +1,40 @@
+package heal
+
+import (
+	"context"
+
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+)
+
+// leaveDone takes the signals out that are about objects which are done, and remembers them as such.
+func (in Input) leaveDone(ctx context.Context) error {
+	var gone []completion.Departed
+	for id, s := range in.Signals {
+		if s.Type != drift.Gone {
+			continue
+		}
+		gone = append(gone, completion.Departed{
+			Entry: s.Object, State: in.Fingerprints.State(id), Owners: s.Owners,
+			Departure: completion.Departure{Ended: s.Ended, Unseen: s.Unseen},
+		})
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	reader, err := in.Reader()
+	if err != nil {
+		return err
+	}
+	done, err := completion.Done(ctx, reader, gone, in.Ours)
+	if err != nil {
+		return err
+	}
+	for id := range done {
+		delete(in.Signals, id)
+	}
+	if in.Fingerprints.SetStates(done) {
+		return in.Save()
+	}
+	return nil
+}
