@@ -258,8 +258,12 @@ func (b *build) read(res *resource.Resource, schemas *schema.Set) (*unstructured
 }
 
 func toUnstructured(res *resource.Resource) (*unstructured.Unstructured, error) {
+	keepDates(res.YNode())
 	data, err := res.MarshalJSON()
 	if err != nil {
+		if key := repeatedKey(res.YNode()); key != "" {
+			return nil, failure("", "%s/%s sets %s twice: keep one of the two", res.GetKind(), res.GetName(), key)
+		}
 		return nil, failure("", "%s/%s cannot be written as JSON", res.GetKind(), res.GetName())
 	}
 	object := &unstructured.Unstructured{}
