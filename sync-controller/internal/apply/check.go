@@ -38,7 +38,7 @@ type step struct {
 
 func (s step) kind() string { return s.entry.ID.GroupKind.Kind }
 
-// check finds out what has to be done for an object. It writes nothing, except for what [run.mend] does. The dry-run comes
+// check finds out what has to be done for an object. It writes nothing, except for what [run.mend] and [run.resolve] do. The dry-run comes
 // first, because it tells whether the object exists: a new one need not be read.
 func (r *run) check(ctx context.Context, it item) step {
 	s := step{item: it, change: Change{Entry: it.entry, Action: Unchanged}}
@@ -67,6 +67,9 @@ func (r *run) check(ctx context.Context, it item) step {
 		if r.leaveAlone(ctx, &s) { // it is another version of it by now
 			return s
 		}
+	}
+	if err != nil {
+		tried, err = r.resolve(ctx, &s, err)
 	}
 	switch {
 	case err != nil && r.mayRecreate(ctx, s, err):
