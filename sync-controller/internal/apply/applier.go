@@ -29,8 +29,8 @@ type Applier struct {
 
 // Options steer one [Applier.Apply]. The zero value is an ordinary apply.
 type Options struct {
-	// Force recreates objects whose change the API server refuses because a field is immutable. Definitions of kinds and
-	// namespaces are only recreated when they ask for it themselves: everything inside them would be lost.
+	// Force recreates objects whose change the API server refuses because a field is immutable. Definitions of kinds,
+	// namespaces and volumes are only recreated when they ask for it themselves: everything inside them would be lost.
 	Force bool
 	// Separately applies every object that is accepted, whatever becomes of the others. Without it nothing of a stage is
 	// written unless all of it is accepted.

@@ -268,6 +268,13 @@ func TestClusterImmutableFields(t *testing.T) {
 			image:       "example.org/app:2",
 			want:        "created",
 		},
+		"forced but annotated against it": {
+			reason:      "what the object says about itself counts",
+			annotations: ", annotations: {kustomize.toolkit.fluxcd.io/force: disabled}",
+			force:       true,
+			image:       "example.org/app:2",
+			wantErr:     "field is immutable",
+		},
 		"forced but invalid": {
 			reason:  "an object that could not be created again is not deleted",
 			force:   true,
@@ -297,6 +304,36 @@ func TestClusterImmutableFields(t *testing.T) {
 				t.Errorf("%s: got %v, want %v and another object", c.reason, lines, want)
 			}
 		})
+	}
+}
+
+// TestClusterForceLosesNoData is about claims of volumes: their data would go with them.
+func TestClusterForceLosesNoData(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	const claim = `
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data, namespace: NS, finalizers: [], annotations: {kustomize.toolkit.fluxcd.io/force: "FORCE"}}
+spec: {accessModes: [ReadWriteOnce], storageClassName: CLASS, resources: {requests: {storage: 1Gi}}}
+`
+	claimed := func(force, class string) string {
+		return strings.NewReplacer("FORCE", force, "CLASS", class).Replace(claim)
+	}
+	f.mustApply(t, claimed("", "slow"))
+	before := f.mustGet(t, "v1", "PersistentVolumeClaim", "data").GetUID()
+	_, err := f.apply(t, claimed("", "fast"), apply.Options{Force: true})
+	if err == nil || !strings.Contains(err.Error(), "force: enabled") || f.mustGet(t, "v1", "PersistentVolumeClaim", "data").GetUID() != before {
+		t.Errorf("got %v: want the claim to stay, and to be told how to have it recreated", err)
+	}
+	live := f.mustGet(t, "v1", "PersistentVolumeClaim", "data")
+	live.SetFinalizers(nil) // no controller takes it off here
+	if err := f.admin.Update(t.Context(), live); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.apply(t, claimed("enabled", "fast"), apply.Options{})
+	if err != nil || f.mustGet(t, "v1", "PersistentVolumeClaim", "data").GetUID() == before {
+		t.Errorf("got %v: a claim that asks for it is recreated", err)
 	}
 }
 

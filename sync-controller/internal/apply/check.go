@@ -240,5 +240,8 @@ func (r *run) explain(s step, err error) *Failure {
 // pollFirst is how soon to look again at something that should be there any moment.
 const pollFirst = 50 * time.Millisecond
 
-// lossy says that recreating the object would lose everything inside it.
-func lossy(o *unstructured.Unstructured) bool { return utils.IsCRD(o) || utils.IsNamespace(o) }
+// lossy says that recreating the object would lose what is inside it: objects, or data.
+func lossy(o *unstructured.Unstructured) bool {
+	volume := o.GetAPIVersion() == "v1" && (o.GetKind() == "PersistentVolumeClaim" || o.GetKind() == "PersistentVolume")
+	return volume || utils.IsCRD(o) || utils.IsNamespace(o)
+}

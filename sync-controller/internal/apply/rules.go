@@ -14,6 +14,7 @@ import (
 //	ssa: Merge             apply it, but keep what kubectl set
 //	reconcile: disabled    leave the object alone
 //	force: enabled         recreate it when a field is immutable
+//	force: disabled        do not, even if the subject has spec.force
 //
 // Values are compared without regard to case. A nil live object is one that does not exist. An object of a Helm release
 // has one more, which counts only while others' changes are corrected:
@@ -49,6 +50,10 @@ func (r rules) keepForeignFields(desired, live *unstructured.Unstructured) bool 
 
 func (r rules) recreate(desired, live *unstructured.Unstructured) bool {
 	return anyIn(map[string]string{r.group + "/force": kustomizev1.EnabledValue}, desired, live)
+}
+
+func (r rules) neverRecreate(desired, live *unstructured.Unstructured) bool {
+	return anyIn(map[string]string{r.group + "/force": kustomizev1.DisabledValue}, desired, live)
 }
 
 func anyIn(want map[string]string, objects ...*unstructured.Unstructured) bool {

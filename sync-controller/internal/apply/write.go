@@ -114,7 +114,7 @@ func (r *run) mayRecreate(ctx context.Context, s step, refusal error) bool {
 	if s.live == nil || !apierrors.IsInvalid(refusal) && !ssaerrors.IsImmutableError(refusal) {
 		return false
 	}
-	forced := r.options.Force && !lossy(s.desired)
+	forced := r.options.Force && !lossy(s.desired) && !r.rules.neverRecreate(s.desired, s.live)
 	if !forced && !r.rules.recreate(s.desired, s.live) {
 		return false
 	}
