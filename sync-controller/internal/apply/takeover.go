@@ -3,6 +3,8 @@ package apply
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/fluxcd/pkg/ssa"
 	corev1 "k8s.io/api/core/v1"
@@ -29,12 +31,15 @@ func takeover(live *unstructured.Unstructured, manager string) ([]byte, error) {
 	if _, found := live.GetLabels()["fluxcd.io/sync-gc-mark"]; found {
 		remove(metadata, "labels", "fluxcd.io/sync-gc-mark")
 	}
-	patches, err := ssa.PatchReplaceFieldsManagers(live, formerManagers(manager), manager)
+	others, restart := withoutRestart(live)
+	patches, err := ssa.PatchReplaceFieldsManagers(others, formerManagers(manager), manager)
 	if err != nil {
 		return nil, fmt.Errorf("merge field managers: %w", err)
 	}
 	for _, p := range patches {
-		metadata["managedFields"] = p.Value
+		if metadata["managedFields"] = p.Value; restart != nil {
+			metadata["managedFields"] = append(p.Value, *restart)
+		}
 	}
 	if len(metadata) == 0 {
 		return nil, nil
@@ -45,6 +50,25 @@ func takeover(live *unstructured.Unstructured, manager string) ([]byte, error) {
 		return nil, fmt.Errorf("encode patch: %w", err)
 	}
 	return patch, nil
+}
+
+// restartFields are what kubectl rollout restart sets, in the API server's canonical JSON.
+const restartFields = `{"f:spec":{"f:template":{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/restartedAt":{}}}}}}`
+
+// withoutRestart is the object without the mark of kubectl rollout restart, and that mark; nil if it has none. What it sets
+// asks for new pods once: taken out, it would ask for new pods again.
+func withoutRestart(live *unstructured.Unstructured) (*unstructured.Unstructured, *metav1.ManagedFieldsEntry) {
+	entries := live.GetManagedFields()
+	at := slices.IndexFunc(entries, func(e metav1.ManagedFieldsEntry) bool {
+		restart := strings.ReplaceAll(restartFields, `".":{},`, "") // the template may have annotations of its own
+		return e.FieldsV1 != nil && (e.FieldsV1.GetRawString() == restartFields || e.FieldsV1.GetRawString() == restart)
+	})
+	if at < 0 {
+		return live, nil
+	}
+	without := live.DeepCopy()
+	without.SetManagedFields(slices.Delete(slices.Clone(entries), at, at+1))
+	return without, &entries[at]
 }
 
 func remove(metadata map[string]any, field, key string) {
