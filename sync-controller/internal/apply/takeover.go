@@ -80,12 +80,22 @@ func remove(metadata map[string]any, field, key string) {
 	values[key] = nil
 }
 
-// formerManagers are those whose fields become ours, as in Flux: kubectl under all its names, and our own updates.
+// helmController is who we are for Helm releases.
+const helmController = "helm-controller"
+
+// formerManagers are those whose fields become ours, as in Flux: kubectl under all its names, and our own updates. What helm
+// did by hand in a release that has become ours is ours too: what its chart does not set any more would stay otherwise.
 func formerManagers(manager string) []ssa.FieldManager {
-	return []ssa.FieldManager{
+	former := []ssa.FieldManager{
 		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationApply},
 		{Name: "kubectl", OperationType: metav1.ManagedFieldsOperationUpdate},
 		{Name: "before-first-apply", OperationType: metav1.ManagedFieldsOperationUpdate},
 		{Name: manager, ExactMatch: true, OperationType: metav1.ManagedFieldsOperationUpdate},
 	}
+	if manager == helmController {
+		former = append(former,
+			ssa.FieldManager{Name: "helm", ExactMatch: true, OperationType: metav1.ManagedFieldsOperationUpdate}, // Helm 3
+			ssa.FieldManager{Name: "helm", ExactMatch: true, OperationType: metav1.ManagedFieldsOperationApply})  // Helm 4
+	}
+	return former
 }
