@@ -258,7 +258,7 @@ func (b *build) read(res *resource.Resource, schemas *schema.Set) (*unstructured
 }
 
 func toUnstructured(res *resource.Resource) (*unstructured.Unstructured, error) {
-	keepDates(res.YNode())
+	spellOut(res.YNode())
 	data, err := res.MarshalJSON()
 	if err != nil {
 		if key := repeatedKey(res.YNode()); key != "" {

@@ -4,17 +4,22 @@ import (
 	"sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
-// keepDates makes strings of the dates and times that nobody put in quotes, as kubectl reads them: JSON knows none, and
-// writing them as JSON would spell 2024-01-01 as 2024-01-01T00:00:00Z.
-func keepDates(node *yaml.Node) {
+// spellOut makes what kustomize writes as JSON what kubectl reads. A date or time that nobody put in quotes is a string: JSON
+// knows none, and 2024-01-01 would become 2024-01-01T00:00:00Z. Nothing, as in {env: , ports: }, is null: it would become "".
+func spellOut(node *yaml.Node) {
 	if node == nil {
 		return
 	}
-	if node.Kind == yaml.ScalarNode && node.ShortTag() == "!!timestamp" {
-		node.Tag, node.Style = yaml.NodeTagString, yaml.DoubleQuotedStyle
+	if node.Kind == yaml.ScalarNode {
+		switch {
+		case node.ShortTag() == "!!timestamp":
+			node.Tag, node.Style = yaml.NodeTagString, yaml.DoubleQuotedStyle
+		case node.ShortTag() == yaml.NodeTagNull && node.Value == "":
+			node.Value = "null"
+		}
 	}
 	for _, child := range node.Content {
-		keepDates(child)
+		spellOut(child)
 	}
 }
 

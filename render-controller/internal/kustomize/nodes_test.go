@@ -35,6 +35,24 @@ func TestDatesStayAsTheyAreWritten(t *testing.T) {
 	}
 }
 
+func TestNothingIsNull(t *testing.T) {
+	pod := "apiVersion: v1\nkind: Pod\nmetadata: {name: p, labels: }\nspec:\n  volumes:\n  containers: [{name: c, env: , args: ~, command: []}]\n"
+	for name, in := range map[string]Input{
+		"plain": {}, "with variables": {Substitution: &Substitution{Variables: map[string]string{"x": "y"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := Build(writeTree(t, map[string]string{"a.yaml": pod}), &in, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := map[string]any{"volumes": nil, "containers": []any{map[string]any{"name": "c", "env": nil, "args": nil, "command": []any{}}}}
+			if diff := cmp.Diff(want, result.Objects[0].Object["spec"]); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestRepeatedKeyIsNamed(t *testing.T) {
 	for name, c := range map[string]struct{ reason, content, want string }{
 		"at the top": {"a second block pasted below the first", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {x: one}\ndata: {y: two}\n", "ConfigMap/a sets data twice"},
