@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"regexp"
 	"strings"
 	"time"
 
@@ -231,11 +232,14 @@ func (r *run) explain(s step, err error) *Failure {
 		return unknownKind(s.item)
 	}
 	failure := refused(s.item, "dry-run failed", err)
-	if s.live != nil && strings.Contains(err.Error(), "immutable") {
+	if s.live != nil && fixed.MatchString(err.Error()) {
 		failure.Message += "; to have it deleted and created again, annotate it with " + r.rules.group + "/force: enabled"
 	}
 	return failure
 }
+
+// fixed is how the API server says that a field may not change: most kinds, and StatefulSets.
+var fixed = regexp.MustCompile("immutable|updates to .* are forbidden")
 
 // pollFirst is how soon to look again at something that should be there any moment.
 const pollFirst = 50 * time.Millisecond

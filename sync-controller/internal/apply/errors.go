@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -66,8 +67,32 @@ func refused(it item, operation string, err error) *Failure {
 	if reason != "" && !it.tainted {
 		operation += " (" + string(reason) + ")"
 	}
-	said := redact.Object(brief(err), id.GroupKind.Kind, id.Namespace, id.Name, it.tainted)
+	said := redact.Object(brief(readable(err)), id.GroupKind.Kind, id.Namespace, id.Name, it.tainted)
 	return &Failure{ID: id, Reason: reason, Message: name + " " + operation + strings.TrimPrefix(said, name)}
+}
+
+// goValue is how the API server shows the value of a field that has the wrong type: as a Go program would.
+var goValue = regexp.MustCompile(`expected (\w+), got &(?:value\.valueUnstructured\{Value:([^}]*)\}|\{([^}]*)\})`)
+
+// readable says what is wrong with the type of a field, and what is most often the reason.
+func readable(err error) error {
+	var status apierrors.APIStatus
+	if !errors.As(err, &status) || !goValue.MatchString(status.Status().Message) {
+		return err
+	}
+	full := status.Status()
+	full.Message = goValue.ReplaceAllStringFunc(full.Message, func(text string) string {
+		parts := goValue.FindStringSubmatch(text)
+		got := cutMiddle(parts[2] + parts[3])
+		switch {
+		case got == "":
+			return fmt.Sprintf("expected %s, got an empty value", parts[1])
+		case parts[1] == "string":
+			return fmt.Sprintf("expected string, got %s: put it in quotes", got)
+		}
+		return fmt.Sprintf("expected %s, got %s", parts[1], got)
+	})
+	return &apierrors.StatusError{ErrStatus: full}
 }
 
 // brief cuts what the API server repeats of an object out of its middle: it may show a whole pod template before it says
