@@ -78,6 +78,8 @@ func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
 	if wants := s.wants(t); len(wants) > 0 {
 		err := c.increment(ctx, s, wants, t.Commit)
 		switch {
+		case errors.Is(err, ErrNoCommit) && t.Object != "":
+			return fmt.Errorf("%w, and %s points at it: let it point at a commit, or correct spec.ref", err, t.Ref)
 		case err == nil, t.Object != "", ctx.Err() != nil, errors.Is(err, ErrStorage), errors.Is(err, ErrTooLarge):
 			return err
 		case errors.Is(err, ErrRefused) && s.givesAnyCommit():

@@ -204,6 +204,32 @@ func TestFetchTags(t *testing.T) {
 	}
 }
 
+// TestTagOfSomethingElse is about tags that lead to no commit, as a few old repositories have them.
+func TestTagOfSomethingElse(t *testing.T) {
+	t.Parallel()
+	repo := gittest.New(t).Repo(t, "app")
+	first := repo.Commit("one", map[string]string{"a": "1"})
+	repo.Git("tag", "--annotate", "--message", "first", "v1.0.0")
+	repo.Git("tag", "--annotate", "--message", "of a tag", "v1.0.1", "v1.0.0")
+	repo.Git("tag", "v1.1.0", "HEAD^{tree}")
+	repo.Git("tag", "--annotate", "--message", "of a file", "v1.2.0", "HEAD:a")
+	repo.Push("--tags")
+	clone, _ := newClone(t)
+	for name, tc := range map[string]struct{ reason, semver, want string }{
+		"tree":       {"the tag is named, and what to do", "1.1.x", "is a tree, and refs/tags/v1.1.0 points at it"},
+		"file":       {"also if there is a tag object between", "1.2.x", "is a blob, and refs/tags/v1.2.0 points at it"},
+		"tag of tag": {"it leads to a commit in the end", "1.0.x", ""},
+	} {
+		target, err := poll(t, clone, repo.URL, &sourcev1.GitRepositoryRef{SemVer: tc.semver}, git.Credentials{})
+		switch {
+		case tc.want == "" && (err != nil || target.Commit != first):
+			t.Errorf("%s (%s): %+v, %v", name, tc.reason, target, err)
+		case tc.want != "" && (!errors.Is(err, git.ErrNoCommit) || !strings.Contains(err.Error(), tc.want)):
+			t.Errorf("%s (%s): error %v, want %q", name, tc.reason, err, tc.want)
+		}
+	}
+}
+
 func TestErrorsForUsers(t *testing.T) {
 	t.Parallel()
 	const secret = "s3cr3t-canary"
