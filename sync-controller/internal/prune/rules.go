@@ -15,7 +15,7 @@ import (
 const releaseNameAnnotation = "meta.helm.sh/release-name"
 
 // mayDelete says whether a live object may be deleted on behalf of the owner: it still carries the owner's labels, and has
-// no annotation or label that keeps it. Values are compared without regard to case.
+// no annotation or label that keeps it. Values are compared without regard to case and, as Helm does, to blanks around them.
 func mayDelete(live *metav1.PartialObjectMetadata, owner inventory.Owner) bool {
 	if !owner.Owns(live.Labels) {
 		return false
@@ -32,7 +32,7 @@ func mayDelete(live *metav1.PartialObjectMetadata, owner inventory.Owner) bool {
 		}
 	}
 	for key, value := range keep {
-		if strings.EqualFold(live.Annotations[key], value) || strings.EqualFold(live.Labels[key], value) {
+		if strings.EqualFold(strings.TrimSpace(live.Annotations[key]), value) || strings.EqualFold(live.Labels[key], value) {
 			return false
 		}
 	}

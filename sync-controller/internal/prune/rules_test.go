@@ -38,6 +38,7 @@ func TestMayDelete(t *testing.T) {
 		"definition of crds/":        {reason: "Helm never deletes one", group: helm, kind: "CustomResourceDefinition"},
 		"definition without release": {reason: "a Kustomization has nothing but what it applied", kind: "CustomResourceDefinition", want: true},
 		"helm keep":                  {reason: "Helm's policy keeps it", group: helm, annotations: map[string]string{"helm.sh/resource-policy": "keep"}},
+		"helm keep, loosely":         {reason: "Helm trims it", group: helm, annotations: map[string]string{"helm.sh/resource-policy": " Keep\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			owner := inventory.Owner{Group: kustomize, Namespace: "ns", Name: "apps"}
