@@ -91,7 +91,7 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	}, nil
 }
 
-func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *drift.Managed, gates *peers.Gates, w Watcher, clients *impersonate.Clients, measure fluxcontroller.Metrics) *Reconciler {
+func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *drift.Managed, gates *peers.Gates, w *drift.Watcher, clients *impersonate.Clients, measure fluxcontroller.Metrics) *Reconciler {
 	reach := target.Local(clients)
 	if s.Wrap != nil {
 		reach = s.Wrap(reach)
@@ -100,7 +100,7 @@ func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *dri
 		Kind: k, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Target: reach, Watcher: w, Store: s.Store,
 		Fetcher: fetch.New(), Identities: s.Identities, FingerprintKey: s.FingerprintKey, Access: s.Access, AllowFlux: s.AllowFlux,
 		Selector: s.Selector, Dependency: s.Dependency, Jitter: s.Jitter, Now: s.Now, Mapper: mgr.GetRESTMapper(),
-		Managed: managed, Gates: gates, Namespace: s.Namespace,
+		Managed: managed, Gates: gates, Signal: w.Signals().Put, Namespace: s.Namespace,
 		Events: &events.Emitter{
 			Kind: k, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, Now: s.Now, //nolint:staticcheck // core/v1 Events are what flux events reads
 		},

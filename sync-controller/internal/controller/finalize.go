@@ -87,7 +87,7 @@ func (r *reconciliation) deleteAll(ctx context.Context, await bool) (gone bool, 
 
 // requestDeletion deletes what nobody else has taken over, and tells of it.
 func (r *reconciliation) requestDeletion(ctx context.Context, entries []inventory.Entry) error {
-	remove, err := r.unclaimed(ctx, entries)
+	remove, claimed, err := r.unclaimed(ctx, entries)
 	if err != nil {
 		return err
 	}
@@ -103,6 +103,7 @@ func (r *reconciliation) requestDeletion(ctx context.Context, entries []inventor
 		r.Events.Emit(r.subject, r.now, events.Warning, plan.ReasonPruneFailed, err.Error())
 		return fmt.Errorf("delete what was applied: %w", err)
 	}
+	r.handOver(claimed)
 	if lines := result.Changes.Notable().Lines(maxNamed); len(lines) > 0 {
 		r.Events.Emit(r.subject, r.now, events.Normal, plan.ReasonSucceeded, lines...)
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 
+	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
@@ -15,7 +17,7 @@ func (r *reconciliation) prune(ctx context.Context, state plan.State) (done bool
 	if m.attempt.Planned == nil {
 		return true, errors.New("prune before an apply of this process")
 	}
-	remove, err := r.unclaimed(ctx, inventory.Difference(subject.InventoryOf(r.subject), m.attempt.Planned))
+	remove, claimed, err := r.unclaimed(ctx, inventory.Difference(subject.InventoryOf(r.subject), m.attempt.Planned))
 	if err != nil {
 		return true, err
 	}
@@ -33,19 +35,32 @@ func (r *reconciliation) prune(ctx context.Context, state plan.State) (done bool
 	if err != nil {
 		return false, r.fail(ctx, state, plan.Action{Step: plan.Fail, Reason: plan.ReasonPruneFailed, Message: err.Error()})
 	}
+	r.handOver(claimed)
 	m.attempt.Stage = plan.Pruned
 	return false, r.save()
 }
 
-// unclaimed are the entries that no other subject has in its inventory, or is about to apply.
-func (r *reconciliation) unclaimed(ctx context.Context, entries []inventory.Entry) ([]inventory.Entry, error) {
+// unclaimed are the entries that no other subject has in its inventory, or is about to apply; and the others.
+func (r *reconciliation) unclaimed(ctx context.Context, entries []inventory.Entry) ([]inventory.Entry, peers.Claimed, error) {
 	gated := r.now.Sub(r.memory.attempt.AppliedAt) < plan.PruneGate
 	claimed, err := r.claims(gated).Of(ctx, entries)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	remove, _ := plan.Split(entries, func(id inventory.ID) bool { return claimed[id] })
-	return remove, nil
+	remove, _ := plan.Split(entries, claimed.Has)
+	return remove, claimed, nil
+}
+
+// handOver has the other holders look at what this subject lets go. It may have been the last to apply it: then the objects
+// carry its content and its labels, and no watch of a holder sees them.
+func (r *reconciliation) handOver(claimed peers.Claimed) {
+	for id, holder := range claimed {
+		for _, k := range subject.Kinds() {
+			if k.Name == holder.Kind {
+				r.Signal(drift.Signal{Owner: k.Owner(holder), Object: inventory.Entry{ID: id}, Type: drift.Changed})
+			}
+		}
+	}
 }
 
 // passGate stops waiting for the Renders of the source.

@@ -53,6 +53,8 @@ type Reconciler struct {
 	Target target.For
 	// Watcher knows the objects' metadata.
 	Watcher Watcher
+	// Signal has a subject look at one of its objects.
+	Signal func(drift.Signal)
 	// Store keeps contents and progress.
 	Store *store.Store
 	// Fetcher gets sealed contents, which Identities open.

@@ -74,14 +74,21 @@ type Claims struct {
 	Strict bool
 }
 
+// Claimed are entries that another subject has, by who has them in its inventory; by nobody those that another one is about
+// to apply for the first time.
+type Claimed map[inventory.ID]subject.Key
+
+// Has says whether anybody else has an object.
+func (c Claimed) Has(id inventory.ID) bool { _, claimed := c[id]; return claimed }
+
 // Of tells which of the entries another subject has in its inventory, or is about to apply.
-func (c Claims) Of(ctx context.Context, entries []inventory.Entry) (map[inventory.ID]bool, error) {
+func (c Claims) Of(ctx context.Context, entries []inventory.Entry) (Claimed, error) {
 	wanted := inventory.New(entries...)
-	claimed := make(map[inventory.ID]bool)
-	claim := func(inv inventory.Inventory) {
+	claimed := make(Claimed)
+	claim := func(inv inventory.Inventory, holder subject.Key) {
 		for id := range inv {
-			if wanted.Has(id) {
-				claimed[id] = true
+			if wanted.Has(id) && (holder != subject.Key{} || !claimed.Has(id)) {
+				claimed[id] = holder
 			}
 		}
 	}
@@ -89,12 +96,12 @@ func (c Claims) Of(ctx context.Context, entries []inventory.Entry) (map[inventor
 		if other == c.Key || s.Plan().Deleting {
 			return nil
 		}
-		claim(subject.InventoryOf(s))
+		claim(subject.InventoryOf(s), other)
 		planned, err := c.planned(ctx, other)
 		if err != nil && c.Strict {
 			return fmt.Errorf("read what %s is about to apply: %w", other, err)
 		}
-		claim(planned)
+		claim(planned, subject.Key{})
 		return nil
 	})
 	return claimed, err
