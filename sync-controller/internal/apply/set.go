@@ -86,8 +86,18 @@ func prepare(o rendering.Object, owner inventory.Owner, scopes *scopes) (item, e
 	for _, field := range []string{"creationTimestamp", "managedFields", "resourceVersion", "uid", "generation"} {
 		unstructured.RemoveNestedField(desired.Object, "metadata", field)
 	}
+	if aggregated(desired) {
+		unstructured.RemoveNestedField(desired.Object, "rules")
+	}
 	it.entry = inventory.EntryOf(desired)
 	return it, nil
+}
+
+// aggregated says that a controller of the cluster fills the rules of a role, whatever they are set to: manifests say
+// "rules: []" all the same. Applied, that would take everybody's rights for a moment, and be overwritten, again and again.
+func aggregated(o *unstructured.Unstructured) bool {
+	role := o.GroupVersionKind().GroupKind() == schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}
+	return role && o.Object["aggregationRule"] != nil
 }
 
 // DropNamespaces takes the namespace off objects whose kind has none, in place: kustomize puts one on every kind that it
