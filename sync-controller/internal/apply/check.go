@@ -69,8 +69,16 @@ func (r *run) check(ctx context.Context, it item) step {
 			return s
 		}
 	}
-	if err != nil {
+	return r.planned(ctx, s, tried, err)
+}
+
+// planned says what has to be done for an object that exists, given what the dry-run said.
+func (r *run) planned(ctx context.Context, s step, tried *unstructured.Unstructured, err error) step {
+	switch {
+	case err != nil:
 		tried, err = r.resolve(ctx, &s, err)
+	case s.scaled && s.live != nil:
+		tried, err = r.keepReplicas(ctx, &s, tried)
 	}
 	switch {
 	case err != nil && r.mayRecreate(ctx, s, err):

@@ -23,6 +23,8 @@ type item struct {
 	entry   inventory.Entry
 	desired *unstructured.Unstructured
 	tainted bool
+	// scaled says that an autoscaler of the same set has its replicas, and the source does not set them.
+	scaled bool
 }
 
 // Prepare makes a set of rendered objects: copies them, gives them the owner's labels, brings them into the form that the
@@ -54,6 +56,7 @@ func (a *Applier) Prepare(objects []rendering.Object) (Set, error) {
 	if len(failures) > 0 {
 		return Set{}, &Error{Stage: stagePreparation, Failures: failures}
 	}
+	markScaled(set.items)
 	order := inventory.NewOrder()
 	slices.SortFunc(set.items, func(x, y item) int { return order.Compare(x.entry.ID, y.entry.ID) })
 	return set, nil
@@ -86,18 +89,9 @@ func prepare(o rendering.Object, owner inventory.Owner, scopes *scopes) (item, e
 	for _, field := range []string{"creationTimestamp", "managedFields", "resourceVersion", "uid", "generation"} {
 		unstructured.RemoveNestedField(desired.Object, "metadata", field)
 	}
-	if aggregated(desired) {
-		unstructured.RemoveNestedField(desired.Object, "rules")
-	}
+	leaveOut(desired)
 	it.entry = inventory.EntryOf(desired)
 	return it, nil
-}
-
-// aggregated says that a controller of the cluster fills the rules of a role, whatever they are set to: manifests say
-// "rules: []" all the same. Applied, that would take everybody's rights for a moment, and be overwritten, again and again.
-func aggregated(o *unstructured.Unstructured) bool {
-	role := o.GroupVersionKind().GroupKind() == schema.GroupKind{Group: "rbac.authorization.k8s.io", Kind: "ClusterRole"}
-	return role && o.Object["aggregationRule"] != nil
 }
 
 // DropNamespaces takes the namespace off objects whose kind has none, in place: kustomize puts one on every kind that it
