@@ -121,3 +121,18 @@ sluice_register_replaces_total 1
 		t.Error(err)
 	}
 }
+
+// TestReadinessFailsAlone: a kind that cannot be listed costs the scrape nothing but its own series.
+func TestReadinessFailsAlone(t *testing.T) {
+	r := readiness(records{metav1.ConditionTrue})
+	r.Kinds["Sync"] = func() client.ObjectList { return &v1alpha1.SyncList{} }
+	if n, err := testutil.GatherAndCount(gatherer(r), "sluice_object_ready"); n != 1 || err != nil {
+		t.Errorf("%d series, %v", n, err)
+	}
+}
+
+func gatherer(c prometheus.Collector) prometheus.Gatherer {
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(c)
+	return registry
+}

@@ -61,8 +61,7 @@ func (r *Readiness) Collect(out chan<- prometheus.Metric) {
 func (r *Readiness) collect(ctx context.Context, kind string, list client.ObjectList, out chan<- prometheus.Metric) {
 	objects, ready, omitted := readinessDescs()
 	if err := r.Reader.List(ctx, list, client.UnsafeDisableDeepCopy); err != nil {
-		out <- prometheus.NewInvalidMetric(objects, err)
-		return
+		return // an invalid metric would fail the scrape of all the others
 	}
 	send := func(d *prometheus.Desc, value float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, append([]string{kind}, labels...)...)
