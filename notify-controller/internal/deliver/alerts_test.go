@@ -47,15 +47,14 @@ func TestReconciliationFinished(t *testing.T) {
 			},
 		},
 		"after a failure": {
-			reason: "who tells a chat that it is over is the event that says what changed",
+			reason: "what changed says that it is over, and the last event is for commit statuses",
 			events: []event.Event{
-				says(failed, "BuildFailed", broken, false), says(info, "ReconciliationSucceeded", finished, true),
-				says(info, "Progressing", changed, false), says(info, "ReconciliationSucceeded", finished+" again", true),
+				says(failed, "BuildFailed", broken, false), says(info, "Progressing", changed, false),
+				says(info, "ReconciliationSucceeded", finished, true),
 			},
 			want: map[string][]string{
 				"chat-all": {broken, changed}, "chat-excluded": {broken, changed},
-				"machine-all":      {broken, finished, changed, finished + " again"},
-				"machine-included": {finished, finished + " again"}, "machine-excluded": {broken, changed},
+				"machine-all": {broken, changed, finished}, "machine-included": {finished}, "machine-excluded": {broken, changed},
 			},
 		},
 		"without the mark": {
@@ -65,16 +64,15 @@ func TestReconciliationFinished(t *testing.T) {
 				"chat-all": {finished}, "chat-included": {finished}, "machine-all": {finished}, "machine-included": {finished},
 			},
 		},
-		"state announced again after a failure": {
-			reason: "a chat that last heard of the failure hears that it is over, even if that is all that is left to say",
+		"whoever had to say what changed was killed": {
+			reason: "a chat that last heard of the failure hears that it is over, even if that is all that is left to say; later ones are no news",
 			events: []event.Event{
 				says(failed, "BuildFailed", broken, false), says(info, "ReconciliationSucceeded", finished, true),
-				says(info, "ReconciliationSucceeded", "Applied revision: main@sha1:1", true),
+				says(info, "ReconciliationSucceeded", finished+" again", true),
 			},
 			want: map[string][]string{
-				"chat-all": {broken, "Applied revision: main@sha1:1"}, "chat-excluded": {broken, "Applied revision: main@sha1:1"},
-				"machine-all":      {broken, finished, "Applied revision: main@sha1:1"},
-				"machine-included": {finished}, "machine-excluded": {broken, "Applied revision: main@sha1:1"},
+				"chat-all": {broken, finished}, "chat-included": {finished}, "chat-excluded": {broken},
+				"machine-all": {broken, finished, finished + " again"}, "machine-included": {finished, finished + " again"}, "machine-excluded": {broken},
 			},
 		},
 	} {

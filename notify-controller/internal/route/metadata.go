@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
-	"github.com/fluxcd/pkg/apis/meta"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/sluice-gitops/sluice/api/event"
@@ -78,15 +77,6 @@ func bound(metadata map[string]string) map[string]string {
 		out[key] = event.Shorten(value, MaxMetadataValue)
 	}
 	return out
-}
-
-// finished is how the message begins by which Flux's controllers end a reconciliation that went well.
-const finished = "Reconciliation finished in "
-
-// ReconciliationFinished reports whether an event says that a reconciliation went well, and only that: each does, so chats hear
-// of none, whatever was told before.
-func ReconciliationFinished(ev event.Event) bool {
-	return ev.Reason == meta.ReconciliationSucceededReason && strings.HasPrefix(ev.Message, finished)
 }
 
 // CommitStatusUpdate reports whether a notification exists only so that commit statuses move: nothing changed, and

@@ -140,9 +140,7 @@ func (r *Router) route(ctx context.Context, id string, ev event.Event, stored ti
 	if err != nil {
 		return 0, err
 	}
-	// That a reconciliation went well tells nobody that a failure is over: what says so may be on its way, or its sender killed.
-	failed := ev.Severity == eventv1.EventSeverityError || failing && route.ReconciliationFinished(ev)
-	return selected, r.history.Note(ctx, id, ev, stored, failed)
+	return selected, r.history.Note(ctx, id, ev, stored, ev.Severity == eventv1.EventSeverityError)
 }
 
 // distribute stores a delivery for every Alert that selects the event, and returns how many do. What keeps one Alert's
@@ -234,8 +232,7 @@ func (r *Router) queue(ctx context.Context, id string, ev event.Event, o occasio
 	if err != nil {
 		return undeliverable{}, fmt.Errorf("look up Provider %s: %w", record.Provider, err)
 	}
-	news := o.failing && !route.ReconciliationFinished(ev)
-	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) && !news {
+	if target.Suspended || plan.Chat(target.Type) && route.CommitStatusUpdate(notification) && !o.failing {
 		return undeliverable{}, nil
 	}
 	record.Provider, record.Type = target.Ref, target.Type
