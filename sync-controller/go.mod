@@ -171,3 +171,6 @@ require (
 replace github.com/opencontainers/go-digest => github.com/opencontainers/go-digest v1.0.1-0.20220411205349-bde1400a84be
 
 replace github.com/sluice-gitops/sluice/api => ../api
+
+// What Kubernetes 1.36 has: its API server decides with it who owns a field, and e2e/controlplane shares what is compiled with it.
+replace sigs.k8s.io/structured-merge-diff/v6 => sigs.k8s.io/structured-merge-diff/v6 v6.3.3
