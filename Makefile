@@ -5,7 +5,6 @@ SHELL := /bin/bash
 MAKEFLAGS += --no-print-directory
 
 MODULES := api source-controller render-controller sync-controller notify-controller e2e
-CONTROLLERS := source-controller render-controller sync-controller notify-controller
 
 # Tools and the control plane are built once and kept here, outside the work tree.
 CACHE := $(or $(SLUICE_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/sluice)
@@ -21,24 +20,23 @@ help: ## Lists the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: demo
-demo: build ## The main job end to end on a local control plane, from nothing; leaves nothing running
-	@go run ./e2e demo
+demo: ## The main job end to end on a local control plane, from nothing; leaves nothing running
+	@go run ./e2e/start demo && bin/e2e demo
 
 .PHONY: up
-up: build ## Starts the same stack and keeps it running (state in .run/)
-	@go run ./e2e up
+up: ## Starts the same stack and keeps it running (state in .run/)
+	@go run ./e2e/start up && bin/e2e up
 
 .PHONY: down
 down: ## Stops what make up started
 	@go run ./e2e down
 
 .PHONY: build
-build: ## Builds the four controllers into bin/
-	@mkdir -p bin
-	@for c in $(CONTROLLERS); do echo "building $$c"; go build -ldflags "-s -w" -o bin/$$c ./$$c; done
+build: ## Builds the four controllers and e2e into bin/
+	@go run ./e2e/start build
 
 .PHONY: assets
-assets: ## Builds etcd, Kubernetes, kwok, helm and nats-server into the cache (about 7 minutes, once)
+assets: ## Builds etcd, Kubernetes, kwok, helm and nats-server into the cache (minutes, once)
 	@go run ./e2e assets
 
 .PHONY: test
@@ -54,8 +52,8 @@ lint: $(LINT) ## Formats and rules
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && $(LINT) run --config ../.golangci.yml ./...); done
 
 .PHONY: bench
-bench: build ## 100 apps of 4 objects: prints a table of figures
-	@go run ./e2e bench
+bench: ## 100 apps of 4 objects: prints a table of figures
+	@go run ./e2e/start bench && bin/e2e bench
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) ## Deep copies and CRDs, from the Go types
@@ -64,7 +62,7 @@ generate: $(CONTROLLER_GEN) ## Deep copies and CRDs, from the Go types
 
 .PHONY: images
 images: build ## One image archive per controller into bin/images/
-	@go run ./e2e images
+	@bin/e2e images
 
 $(LINT):
 	@mkdir -p $(TOOLS)

@@ -13,6 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
+
+	"github.com/sluice-gitops/sluice/e2e/build"
+	"github.com/sluice-gitops/sluice/e2e/lock"
 )
 
 // startTimeout bounds the start of the whole control plane. It takes seconds;
@@ -29,7 +32,7 @@ type Options struct {
 	Out io.Writer
 	// Audit has the API server keep a record of requests, which Audit reads.
 	Audit bool
-	// Bin is a folder with the programs; empty means that of Binaries.
+	// Bin is a folder with the programs; empty means that of build.ControlPlane.
 	Bin string
 }
 
@@ -115,7 +118,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, errors.New("start cluster: Options.Dir is empty")
 	}
 	if opts.Bin == "" {
-		bin, err := Binaries(ctx, opts.Out)
+		bin, err := build.ControlPlane(ctx, opts.Out)
 		if err != nil {
 			return nil, err
 		}
@@ -128,7 +131,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
-	unlock, err := lockFile(ctx, filepath.Join(dir, ".lock"), func() {
+	unlock, err := lock.File(ctx, filepath.Join(dir, ".lock"), func() {
 		out.printf("waiting for another cluster that runs in %s …", dir)
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 
+	"github.com/sluice-gitops/sluice/e2e/build"
 	"github.com/sluice-gitops/sluice/e2e/cluster"
 )
 
@@ -91,7 +92,7 @@ spec:
 func TestControlPlane(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)
 	defer cancel()
-	bin, err := cluster.Binaries(ctx, os.Stderr)
+	bin, err := build.ControlPlane(ctx, os.Stderr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,7 @@
 //
 // Read it in this order:
 //
-//   - binaries.go finds or builds the programs that e2e/controlplane pins
-//     ([Binaries]); build.go says how each is built.
+//   - e2e/build finds or builds the programs that e2e/controlplane pins.
 //   - cluster.go starts and stops everything ([Start], [Cluster]); components.go
 //     holds the command line of each process, certs.go and kubeconfig.go the
 //     identities.

@@ -8,7 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/sluice-gitops/sluice/e2e/cluster"
+	"github.com/sluice-gitops/sluice/e2e/build"
 )
 
 // root is the root of the repository: the folder with go.work, here or above.
@@ -31,7 +31,7 @@ func root() (string, error) {
 
 // Assets builds the control plane's programs if they are not there, and prints their folder.
 func Assets(ctx context.Context) error {
-	dir, err := cluster.Binaries(ctx, os.Stderr)
+	dir, err := build.ControlPlane(ctx, os.Stderr)
 	if err != nil {
 		return err
 	}

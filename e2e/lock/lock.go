@@ -1,6 +1,7 @@
 //go:build unix
 
-package cluster
+// Package lock lets one process at a time into a folder.
+package lock
 
 import (
 	"context"
@@ -11,18 +12,18 @@ import (
 	"time"
 )
 
-// lockInterval is the pause between two attempts to take a lock.
-const lockInterval = 200 * time.Millisecond
+// interval is the pause between two attempts to take a lock.
+const interval = 200 * time.Millisecond
 
-// lockFile takes an exclusive lock on path, which ends with unlock or with this
+// File takes an exclusive lock on path, which ends with unlock or with this
 // process. waiting is called once if the lock is not free. The error is
 // ctx.Err() if ctx ends first.
-func lockFile(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
+func File(ctx context.Context, path string, waiting func()) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	ticker := time.NewTicker(lockInterval)
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)

@@ -1,4 +1,4 @@
-package cluster
+package build
 
 import (
 	"context"
@@ -10,68 +10,82 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"time"
+	"strings"
+
+	"github.com/sluice-gitops/sluice/e2e/lock"
 )
 
 // keyLength is the number of hex digits of the cache key, enough that two
 // versions of the pinned modules never share a folder.
 const keyLength = 12
 
-// Binaries returns the folder that holds etcd, kube-apiserver,
+// ControlPlane returns the folder that holds etcd, kube-apiserver,
 // kube-controller-manager, kube-scheduler, kubectl, kwok, helm and nats-server,
 // building what is missing from the modules pinned in e2e/controlplane. That
 // takes minutes the first time and milliseconds afterwards; progress goes to
 // out. The folder is a valid KUBEBUILDER_ASSETS for envtest.
 //
 // It lies in $SLUICE_CACHE, else $XDG_CACHE_HOME/sluice, else ~/.cache/sluice.
-// Any number of processes may call Binaries at the same time.
-func Binaries(ctx context.Context, out io.Writer) (string, error) {
-	source, err := sourceFolder()
-	if err != nil {
-		return "", err
-	}
-	lines := newProgress(out)
-	dir, err := cacheFolder(source)
+// Any number of processes may call ControlPlane at the same time.
+func ControlPlane(ctx context.Context, out io.Writer) (string, error) {
+	source, dir, err := controlPlaneFolders()
 	if err != nil {
 		return "", err
 	}
 	if len(missing(dir)) == 0 {
 		return dir, nil
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("create cache folder: %w", err)
+	return dir, buildControlPlane(ctx, newLines(out), source, dir)
+}
+
+func controlPlaneFolders() (source, dir string, err error) {
+	root, err := repository()
+	if err != nil {
+		return "", "", err
 	}
-	unlock, err := lockFile(ctx, filepath.Join(dir, ".lock"), func() {
+	source = filepath.Join(root, "e2e", "controlplane")
+	dir, err = cacheFolder(source)
+	return source, dir, err
+}
+
+func buildControlPlane(ctx context.Context, lines *lines, source, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("create cache folder: %w", err)
+	}
+	unlock, err := lock.File(ctx, filepath.Join(dir, ".lock"), func() {
 		lines.printf("waiting for another process that builds the control plane …")
 	})
 	if err != nil {
-		return "", fmt.Errorf("lock cache folder: %w", err)
+		return fmt.Errorf("lock cache folder: %w", err)
 	}
 	defer unlock()
-	return dir, buildMissing(ctx, lines, source, dir)
+	return buildMissing(ctx, lines, source, dir)
 }
 
-// buildMissing builds into hidden files and renames each when it is whole, so
-// that a build that is killed leaves no half-made program under its name.
-func buildMissing(ctx context.Context, lines *progress, source, dir string) error {
+// buildMissing builds into a hidden folder and moves the programs when all are
+// whole, so that a build that is killed leaves no half-made program under its name.
+func buildMissing(ctx context.Context, lines *lines, source, dir string) error {
 	todo := missing(dir)
 	if len(todo) == 0 {
 		return nil // another process built them while this one waited
 	}
-	all := programs()
-	done := len(all) - len(todo)
-	lines.printf("building the control plane into %s: %d programs, several minutes the first time", dir, len(todo))
-	flags, err := linkerFlags(ctx, source)
+	unfinished := filepath.Join(dir, ".unfinished")
+	if err := errors.Join(os.RemoveAll(unfinished), os.MkdirAll(unfinished, 0o755)); err != nil {
+		return fmt.Errorf("create cache folder: %w", err)
+	}
+	defer os.RemoveAll(unfinished)
+	t, err := controlPlane(source, unfinished, todo).stamped(ctx)
 	if err != nil {
+		return fmt.Errorf("build the control plane: %w", err)
+	}
+	lines.printf("%s: %s into %s", t.name, strings.Join(names(todo), ", "), dir)
+	if err := t.build(ctx, lines); err != nil {
 		return err
 	}
 	for _, p := range todo {
-		begin := time.Now()
-		if err := p.build(ctx, source, dir, flags); err != nil {
+		if err := os.Rename(filepath.Join(unfinished, p.name), filepath.Join(dir, p.name)); err != nil {
 			return fmt.Errorf("build %s: %w", p.name, err)
 		}
-		done++
-		lines.printf("%d/%d %s built in %.1fs", done, len(all), p.name, time.Since(begin).Seconds())
 	}
 	return nil
 }
@@ -87,15 +101,15 @@ func missing(dir string) []program {
 	return out
 }
 
-// sourceFolder finds e2e/controlplane from the working directory upward.
-func sourceFolder() (string, error) {
+// repository finds the folder with go.work from the working directory upward.
+func repository() (string, error) {
 	dir, err := os.Getwd()
 	if err != nil {
 		return "", fmt.Errorf("find the repository: %w", err)
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
-			return filepath.Join(dir, "e2e", "controlplane"), nil
+			return dir, nil
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
@@ -115,7 +129,7 @@ func cacheFolder(source string) (string, error) {
 		}
 		_, _ = fmt.Fprintf(hash, "%s %d\n%s", name, len(data), data) // a hash never fails
 	}
-	_, _ = fmt.Fprintln(hash, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	_, _ = fmt.Fprintln(hash, runtime.Version(), runtime.GOOS, runtime.GOARCH, compilerFlags())
 	base, err := cacheBase()
 	if err != nil {
 		return "", err
