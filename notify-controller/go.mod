@@ -16,6 +16,8 @@ require (
 	github.com/fluxcd/pkg/runtime v0.111.0 // indirect
 	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
 	github.com/nats-io/nats.go v1.55.0 // indirect
+	github.com/onsi/gomega v1.42.1 // indirect
+	github.com/pkg/errors v0.9.1 // indirect
 	sigs.k8s.io/kustomize/api v0.21.1 // indirect
 )
 

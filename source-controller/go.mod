@@ -13,6 +13,8 @@ require (
 	sigs.k8s.io/controller-runtime v0.24.1
 )
 
+require github.com/kylelemons/godebug v1.1.0 // indirect
+
 require (
 	github.com/elazarl/goproxy v1.8.0 // indirect
 	github.com/fluxcd/cli-utils v1.2.2 // indirect
