@@ -102,7 +102,7 @@ func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *dri
 		Selector: s.Selector, Dependency: s.Dependency, Jitter: s.Jitter, Now: s.Now, Mapper: mgr.GetRESTMapper(),
 		Managed: managed, Gates: gates, Signal: w.Signals().Put, Namespace: s.Namespace,
 		Events: &events.Emitter{
-			Kind: k, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, Now: s.Now, //nolint:staticcheck // core/v1 Events are what flux events reads
+			Kind: k, Recorder: mgr.GetEventRecorderFor(Name), Announcer: s.Announcer, Dependency: s.Dependency, Now: s.Now, //nolint:staticcheck // core/v1 Events are what flux events reads
 		},
 		Measure: func(ctx context.Context, o client.Object, started time.Time) {
 			if getter, ok := o.(conditions.Getter); ok {

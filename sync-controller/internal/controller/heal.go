@@ -41,7 +41,7 @@ func (r *reconciliation) heal(ctx context.Context) error {
 			m.pending.Put(s)
 		}
 	}
-	return r.reportCorrections(ctx, out.Corrections)
+	return r.reportDrift(ctx, out)
 }
 
 func (r *reconciliation) healer() (heal.Applier, error) {
@@ -96,17 +96,21 @@ func (r *reconciliation) look(ctx context.Context, at []inventory.Entry) ([]inve
 	return completion.Ended(ctx, reader, at)
 }
 
-// reportCorrections tells of what was corrected.
-func (r *reconciliation) reportCorrections(ctx context.Context, corrections []heal.Correction) error {
-	if len(corrections) == 0 {
+// reportDrift tells of what was corrected, and of what could not be.
+func (r *reconciliation) reportDrift(ctx context.Context, out heal.Output) error {
+	var drift events.Drift
+	for _, c := range out.Corrections {
+		object := inventory.Describe(c.ID)
+		drift.Corrected = append(drift.Corrected, events.Drifted{Object: object, Manager: c.Manager, Found: c.Found(), Corrected: c.String()})
+		r.memory.record.AddCorrection(object, c.Manager, r.now)
+	}
+	if out.Err != nil {
+		drift.Refused = out.Err.Error()
+	}
+	r.Events.Drift(r.subject, r.now, drift, &r.memory.reported)
+	if len(out.Corrections) == 0 {
 		return nil
 	}
-	lines := make([]string, 0, len(corrections))
-	for _, c := range corrections {
-		lines = append(lines, c.String())
-		r.memory.record.AddCorrection(inventory.Describe(c.ID), c.Manager, r.now)
-	}
-	r.Events.Emit(r.subject, r.now, events.Normal, events.ReasonDriftCorrected, lines...)
 	return r.writeRecord(ctx)
 }
 

@@ -108,7 +108,7 @@ func (r *reconciliation) report(ctx context.Context, state plan.State, v plan.Ve
 	if ended {
 		change = m.attempt.TakeChange()
 	}
-	outcome := events.Outcome{Before: before, After: r.subject, Verdict: v, Released: ended && m.attempt.Release != 0, At: r.now}
+	outcome := events.Outcome{Before: before, After: r.subject, Verdict: v, Released: ended && m.attempt.Release != 0, Waited: r.now.Sub(m.attempt.AppliedAt), At: r.now}
 	if change != nil {
 		outcome.Changed = change.Entries
 	}
@@ -141,7 +141,7 @@ func (r *reconciliation) setStatus(state plan.State, v plan.Verdict, ended bool)
 		r.subject.SetObserved(state.Subject.Generation)
 	}
 	r.subject.SetFollowing(v, r.now)
-	if ended && a.ReachedCluster() && !r.unchangedStatus() {
+	if ended && a.ReachedCluster() && (a.Change != nil || !r.unchangedStatus()) {
 		r.subject.AddHistory(subject.HistoryEntry{Goal: a.Goal, Outcome: v.Reason, At: r.now, Took: r.now.Sub(a.Started).Round(time.Millisecond)})
 	}
 }

@@ -126,7 +126,7 @@ func TestRecoveryIsTold(t *testing.T) {
 	s.ready(ks, "True", "ReconciliationSucceeded", first)
 	s.eventually("a core Event", func() string { return s.event("ReconciliationSucceeded", "recovered: Applied revision: "+first) })
 	s.tells("app", "error BuildFailed: bad: second", "error BuildFailed: bad: third", "info Progressing: ConfigMap/",
-		"info ReconciliationSucceeded: recovered: ", "status info ReconciliationSucceeded: Applied", "status info ReconciliationSucceeded: Applied")
+		"info ReconciliationSucceeded: recovered: ", "status info ReconciliationSucceeded: Reconciliation finished in", "status info ReconciliationSucceeded: Reconciliation finished in")
 }
 
 // TestDependencyWakesNobody: to wait for a dependency is no failure, and its end no recovery.
@@ -147,11 +147,98 @@ func TestDependencyWakesNobody(t *testing.T) {
 		}
 		return ""
 	})
-	s.tells("app", "info DependencyNotReady: ")
+	s.tells("app", "info DependencyNotReady: Dependencies do not meet ready condition, retrying in 1h0m0s: ")
 	db := s.kustomization("db")
 	s.render(db, first, s.configMap("db", "1"))
 	s.ready(app, "True", "ReconciliationSucceeded", first)
 	s.tells("app", "info DependencyNotReady: ", "info Progressing: ConfigMap/", "status info ReconciliationSucceeded: ")
+}
+
+// TestFinishedIsTold: each attempt that changes something or moves the revision is told to have finished, a first install
+// included, and told once: a new process says the same again.
+func TestFinishedIsTold(t *testing.T) {
+	t.Parallel()
+	s := newStack(t).start()
+	ks := s.kustomization("app")
+	finished := func(n int) []string {
+		return slices.Repeat([]string{"status info ReconciliationSucceeded: Reconciliation finished in "}, n)
+	}
+	for i, step := range []struct{ revision, value string }{{first, "1"}, {second, "2"}, {third, "2"}} {
+		s.render(ks, step.revision, s.configMap("one", step.value))
+		s.ready(ks, "True", "ReconciliationSucceeded", step.revision)
+		s.tells("app", append(slices.Repeat([]string{"info Progressing: ConfigMap/"}, min(i+1, 2)), finished(i+1)...)...)
+	}
+	for _, ev := range s.announced.all() {
+		if ev.Metadata["kustomize.toolkit.fluxcd.io/commit_status"] == "" {
+			continue
+		}
+		if !strings.HasSuffix(ev.Message, ", next run in 1h0m0s") || !slices.Contains([]string{first, second, third}, ev.Metadata["kustomize.toolkit.fluxcd.io/revision"]) {
+			t.Errorf("%s %v", ev.Message, ev.Metadata)
+		}
+	}
+	before := s.onBus("app")
+	s.stop()
+	s.start()
+	s.edit(ks, func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = 2 * time.Hour }) // has the new process work
+	s.render(ks, third, s.configMap("one", "2"))
+	s.eventually("nothing but the next attempt is told", func() string {
+		after := s.onBus("app")
+		news := slices.DeleteFunc(slices.Clone(after), func(line string) bool { return slices.Contains(before, line) })
+		if len(after) != len(before)+1 || len(news) != 1 || !strings.HasSuffix(news[0], ", next run in 2h0m0s") {
+			return fmt.Sprintf("%q after %q", after, before)
+		}
+		return ""
+	})
+}
+
+// TestFinishedAfterCorrection: an attempt at the same revision that puts an object right has finished, too.
+func TestFinishedAfterCorrection(t *testing.T) {
+	t.Parallel()
+	s := newStack(t).start()
+	ks := s.kustomization("app")
+	s.render(ks, first, s.configMap("one", "1"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	s.edit(ks, func(ks *kustomizev1.Kustomization) { ks.Spec.Suspend = true })
+	s.tamper("one", "foreign")
+	s.edit(ks, func(ks *kustomizev1.Kustomization) { ks.Spec.Suspend = false })
+	s.render(ks, first, s.configMap("one", "1"))
+	s.eventually("the value is ours", func() string { return s.value("one", "1") })
+	s.eventually("both attempts are told", func() string {
+		n := 0
+		for _, line := range s.onBus("app") {
+			if strings.HasPrefix(line, "status info ReconciliationSucceeded: Reconciliation finished in ") {
+				n++
+			}
+		}
+		if n != 2 {
+			return fmt.Sprintf("%d times: %q", n, s.onBus("app"))
+		}
+		return ""
+	})
+}
+
+// TestDriftOfReleaseIsTold: what somebody did to a release, and that it was put right, with the release's metadata.
+func TestDriftOfReleaseIsTold(t *testing.T) {
+	t.Parallel()
+	s := newStack(t).start()
+	hr := s.helmRelease("app", noWait, func(hr *helmv2.HelmRelease) {
+		hr.Spec.DriftDetection = &helmv2.DriftDetection{Mode: helmv2.DriftDetectionEnabled}
+	})
+	s.release(hr, map[string]any{"a": 1}, v1alpha1.ReleaseParameters{Revision: 1, IsInstall: true}, s.configMap("one", "1"))
+	s.released(hr, "True", "InstallSucceeded", "app.v1")
+	s.tamper("one", "foreign")
+	object := "\nConfigMap/" + s.namespace + "/one was changed by kubectl-edit"
+	s.tells("app", "info DriftCorrected: drift of release "+s.namespace+"/app.v1 is corrected:"+object+" and is corrected",
+		"info DriftDetected: release "+s.namespace+"/app.v1 has drifted:"+object, "info InstallSucceeded: Helm install succeeded")
+	for _, ev := range s.announced.all() {
+		if m := ev.Metadata; m["helm.toolkit.fluxcd.io/revision"] != "1.0.0" || m["helm.toolkit.fluxcd.io/app-version"] != "9" ||
+			m["helm.toolkit.fluxcd.io/token"] != hr.Status.History.Latest().ConfigDigest {
+			t.Errorf("%s: %v", ev.Reason, m)
+		}
+		if strings.Contains(ev.Message, "foreign") {
+			t.Errorf("a value is told: %s", ev.Message)
+		}
+	}
 }
 
 // TestToldWithinASecond: two things that are told within the same second are two, whatever they have in common.

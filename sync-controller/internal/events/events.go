@@ -3,6 +3,7 @@
 package events
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"strings"
@@ -33,12 +34,8 @@ const (
 	maxLines = 50
 )
 
-// commitStatus marks an event that is only there to update the status of a commit.
-const (
-	commitStatusKey   = "commit_status"
-	commitStatusValue = "update"
-	annotationPrefix  = "event.toolkit.fluxcd.io/"
-)
+// annotationPrefix is that of the annotations that users put on a subject for its events.
+const annotationPrefix = eventv1.Group + "/"
 
 // Announcer takes events off the reconcile path. It is outbox.Outbox outside of tests.
 type Announcer interface {
@@ -51,7 +48,9 @@ type Emitter struct {
 	// Recorder writes core/v1 Events, Announcer everything that goes to the bus.
 	Recorder  record.EventRecorder
 	Announcer Announcer
-	Now       func() time.Time
+	// Dependency is how soon a subject is looked at again whose dependencies are not ready.
+	Dependency time.Duration
+	Now        func() time.Time
 }
 
 // Emit writes a core/v1 Event and the same to the bus. What is emitted is told once, whatever else happens to the subject
@@ -59,6 +58,11 @@ type Emitter struct {
 func (e *Emitter) Emit(s subject.Subject, at time.Time, eventType, reason string, lines ...string) {
 	message := strings.Join(lines[:min(len(lines), maxLines)], "\n")
 	e.record(s, eventType, reason, message)
+	e.publish(s, at, eventType, reason, message)
+}
+
+// publish sends an event to the bus alone.
+func (e *Emitter) publish(s subject.Subject, at time.Time, eventType, reason, message string) {
 	severity := eventv1.EventSeverityInfo
 	if eventType == Warning {
 		severity = eventv1.EventSeverityError
@@ -67,27 +71,41 @@ func (e *Emitter) Emit(s subject.Subject, at time.Time, eventType, reason string
 	e.announce(s, id, severity, reason, message, e.metadata(s, nil))
 }
 
-// State sends the Ready condition of a subject to the bus unless that is what was sent last. It returns the event's id,
-// which is the same for the same state whoever announces it, and whenever.
+// State sends the outcome of a subject's latest attempt to the bus unless that is what was sent last: that it finished, for
+// the status of a commit, or what the Ready condition says. It returns the event's id, which is the same for the same outcome
+// whoever announces it, and whenever.
 func (e *Emitter) State(s subject.Subject, last string) string {
 	ready := subject.Ready(s)
 	if ready == nil || ready.Status == metav1.ConditionUnknown {
 		return ""
 	}
-	id := event.ID(s.Object().GetUID(), ready.LastTransitionTime.Time, ready.Reason, s.Version())
-	if id == last {
-		return ""
-	}
 	severity := eventv1.EventSeverityInfo
+	message, version := e.wording(ready.Reason, ready.Message), s.Version()
 	extra := map[string]string{}
-	switch {
-	case ready.Status == metav1.ConditionTrue && e.Kind.ListsChanges:
-		extra[commitStatusKey] = commitStatusValue
+	switch finished, attempt := s.Finished(); {
+	case ready.Status == metav1.ConditionTrue && finished != "":
+		message, version = finished, version+" "+attempt
+		extra[eventv1.MetaCommitStatusKey] = eventv1.MetaCommitStatusUpdateValue
 	case isFailure(string(ready.Status), ready.Reason):
 		severity = eventv1.EventSeverityError
 	}
-	e.announce(s, id, severity, ready.Reason, ready.Message, e.metadata(s, extra))
+	id := event.ID(s.Object().GetUID(), ready.LastTransitionTime.Time, ready.Reason, version)
+	if id == last {
+		return ""
+	}
+	e.announce(s, id, severity, ready.Reason, message, e.metadata(s, extra))
 	return id
+}
+
+// wording is a condition's message as an event has it: by these beginnings Alerts leave out what waits for dependencies.
+func (e *Emitter) wording(reason, message string) string {
+	switch {
+	case reason != plan.ReasonDependency:
+		return message
+	case e.Kind.ListsChanges:
+		return fmt.Sprintf("Dependencies do not meet ready condition, retrying in %s: %s", e.Dependency, message)
+	}
+	return fmt.Sprintf("dependencies do not meet ready condition (%s): retrying in %s", message, e.Dependency)
 }
 
 // isFailure says whether a Ready condition is one that somebody should be woken up for: to wait for a dependency is not, as

@@ -140,8 +140,8 @@ func refused(signals map[inventory.ID]drift.Signal, err error) map[inventory.ID]
 	return some
 }
 
-// String tells of a correction as an event does.
-func (c Correction) String() string {
+// Found says what was found: which object somebody has changed or deleted, and who.
+func (c Correction) Found() string {
 	what := "changed"
 	if c.Action == apply.Created {
 		what = "deleted"
@@ -150,7 +150,12 @@ func (c Correction) String() string {
 	if c.Manager != "" {
 		by = " by " + c.Manager
 	}
-	text := fmt.Sprintf("%s was %s%s and is corrected", inventory.Describe(c.ID), what, by)
+	return fmt.Sprintf("%s was %s%s", inventory.Describe(c.ID), what, by)
+}
+
+// String tells of a correction as an event does.
+func (c Correction) String() string {
+	text := c.Found() + " and is corrected"
 	if c.Count > drift.FreeCorrections {
 		text += fmt.Sprintf("; this is the %d. time in a row, so corrections slow down: stop the other writer or take the field out of Git", c.Count)
 	}

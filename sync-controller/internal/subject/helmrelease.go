@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -186,6 +188,16 @@ func (h helmRelease) Success(plan.Goal) (reason, message string) {
 	return reason, fmt.Sprintf("Helm %s succeeded for release %s with chart %s", action, latest.FullReleaseName(), latest.VersionedChartName())
 }
 
+// Finished is empty: to Flux the outcome of Helm's operation says it all.
+func (h helmRelease) Finished() (message, attempt string) { return "", "" }
+
+func (h helmRelease) Release() string {
+	if latest := h.hr.Status.History.Latest(); latest != nil {
+		return latest.FullReleaseName()
+	}
+	return ""
+}
+
 // FailureReason is what Helm's operation is called that failed; failures before it keep their names.
 func (h helmRelease) FailureReason(outcome string) string {
 	switch outcome {
@@ -249,10 +261,15 @@ func (h helmRelease) Version() string {
 	return version
 }
 
+// Revisions of a release are its chart's version, and as token the digest of its values, which is in the status too.
 func (h helmRelease) Revisions() map[string]string {
-	revisions := map[string]string{"revision": h.hr.Status.LastAttemptedRevision}
+	revisions := map[string]string{
+		eventv1.MetaRevisionKey: h.hr.Status.LastAttemptedRevision,
+		eventv1.MetaTokenKey:    h.hr.Status.LastAttemptedConfigDigest,
+	}
 	if latest := h.hr.Status.History.Latest(); latest != nil {
 		revisions["app-version"] = latest.AppVersion
+		revisions[eventv1.MetaTokenKey] = cmp.Or(revisions[eventv1.MetaTokenKey], latest.ConfigDigest)
 	}
 	return revisions
 }

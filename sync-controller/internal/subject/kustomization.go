@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -130,6 +131,20 @@ func (k kustomization) SetApplied(goal plan.Goal) {
 func (k kustomization) Success(goal plan.Goal) (reason, message string) {
 	return plan.ReasonSucceeded, "Applied revision: " + goal.Revision
 }
+
+// Finished takes the duration from the history, so that it is the same after a restart. A status without one was written by
+// a Flux that kept none.
+func (k kustomization) Finished() (message, attempt string) {
+	next := k.ks.Spec.Interval.Duration
+	latest := k.ks.Status.History.Latest()
+	if latest == nil {
+		return fmt.Sprintf("Reconciliation finished, next run in %s", next), ""
+	}
+	return fmt.Sprintf("Reconciliation finished in %s, next run in %s", latest.LastReconciledDuration.Duration, next),
+		fmt.Sprintf("%s#%d", latest.LastReconciled.UTC().Format(time.RFC3339), latest.TotalReconciliations)
+}
+
+func (k kustomization) Release() string { return "" }
 
 func (k kustomization) FailureReason(outcome string) string { return outcome }
 

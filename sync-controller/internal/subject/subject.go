@@ -70,6 +70,11 @@ type Outcome interface {
 	RefusalReason(reason string) string
 	// Exhausted says why a failed attempt is not retried; empty when it is.
 	Exhausted(outcome string) string
+	// Finished is what Flux says of the latest attempt when it went well, and what tells that attempt from others, whoever
+	// asks and whenever. It is empty for a kind that says no more than its Ready condition.
+	Finished() (message, attempt string)
+	// Release is the release that is in effect, as Flux writes it; empty for a kind that releases nothing.
+	Release() string
 }
 
 // HealthChecks is what a subject asks to be checked.
