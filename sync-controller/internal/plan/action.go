@@ -47,6 +47,8 @@ const (
 // Action is a step with what it needs.
 type Action struct {
 	Step Step
+	// Rule is why.
+	Rule Rule
 	// Reason and Message of the Ready condition, for Wait and Fail.
 	Reason, Message string
 	// Stalled: only a change of the spec can help.

@@ -18,15 +18,12 @@ func GoalOf(s State) Goal {
 func begin(s State) (Action, bool) {
 	goal := GoalOf(s)
 	if goal != s.Attempt.Goal || s.Attempt.Stage == None {
-		return Action{Step: Begin, Cause: causeOf(s.Attempt, goal, s.Status)}, true
+		return Action{Step: Begin, Rule: RuleGoalMoved, Cause: causeOf(s.Attempt, goal, s.Status)}, true
 	}
 	if s.Attempt.Stage != Ended {
 		return Action{}, false
 	}
-	if cause, due := again(s); due {
-		return Action{Step: Begin, Cause: cause}, true
-	}
-	return Action{}, false
+	return again(s)
 }
 
 // attempts says whether an attempt is under way, or is started now.
@@ -61,18 +58,20 @@ func unharmed(a Attempt) bool {
 	return a.Succeeded() || (a.Stage == Started && a.Cause == Moved)
 }
 
-// again says whether an ended attempt is due again at the same goal.
-func again(s State) (Cause, bool) {
+// again starts an attempt at the same goal where one is due.
+func again(s State) (Action, bool) {
 	a := s.Attempt
 	switch {
 	case a.Outcome == ReasonDependency && len(Blocked(s.Dependencies)) == 0:
-		return Changed, true
-	case !a.Succeeded() && !a.Stalled && a.SinceEnded >= retryAfter(s):
-		return Changed, true
-	case a.Succeeded() && ((!a.Verified && s.Subject.Corrects) || a.SinceEnded >= s.Subject.Interval):
-		return Verify, true
+		return Action{Step: Begin, Rule: RuleDependenciesReady, Cause: Changed}, true
+	case !a.Succeeded() && !a.Stalled && a.SinceEnded >= RetryAfter(s):
+		return Action{Step: Begin, Rule: RuleRetryDue, Cause: Changed}, true
+	case a.Succeeded() && !a.Verified && s.Subject.Corrects:
+		return Action{Step: Begin, Rule: RuleUnverified, Cause: Verify}, true
+	case a.Succeeded() && a.SinceEnded >= s.Subject.Interval:
+		return Action{Step: Begin, Rule: RuleIntervalPassed, Cause: Verify}, true
 	}
-	return "", false
+	return Action{}, false
 }
 
 // ended rests until it is due again; it looks at health when that moved, and reports again what something else overwrote.
@@ -86,19 +85,22 @@ func ended(s State) (Action, bool) {
 	case a.Stalled:
 		rest = 0
 	case !a.Succeeded():
-		rest = retryAfter(s) - a.SinceEnded
+		rest = RetryAfter(s) - a.SinceEnded
 	}
 	switch {
 	case s.HealthMoved && s.Subject.Checks && s.Health == nil && (a.Succeeded() || a.Outcome == ReasonHealthCheckFailed):
-		return Action{Step: CheckHealth}, true
+		return Action{Step: CheckHealth, Rule: RuleHealthMoved}, true
 	case a.Outcome == ReasonHealthCheckFailed && recovered(s.Health):
-		return Action{Step: Succeed}, true
+		return Action{Step: Succeed, Rule: RuleHealthRecovered}, true
 	case reported(s):
-		return Action{Step: Idle, After: rest}, true
+		return Action{Step: Idle, Rule: RuleReported, After: rest}, true
 	case a.Succeeded():
-		return Action{Step: Succeed, After: rest}, true
+		return Action{Step: Succeed, Rule: RuleOutcomeUnreported, After: rest}, true
 	}
-	return Action{Step: Fail, Reason: a.Outcome, Message: a.Message, Stalled: a.Stalled, BlockedBy: Names(Blocked(s.Dependencies)), After: rest}, true
+	return Action{
+		Step: Fail, Rule: RuleOutcomeUnreported, Reason: a.Outcome, Message: a.Message, Stalled: a.Stalled,
+		BlockedBy: Names(Blocked(s.Dependencies)), After: rest,
+	}, true
 }
 
 // reported says that the status tells the attempt's outcome.
@@ -121,9 +123,9 @@ func unanswered(s State) bool {
 	return s.Subject.Token != "" && s.Subject.Token != s.Status.Token
 }
 
-// retryAfter is how long a failed attempt rests. What could not be read is asked for again sooner: its server is inside
+// RetryAfter is how long a failed attempt rests. What could not be read is asked for again sooner: its server is inside
 // the cluster. So are dependencies, in case a watch was deaf, and kinds that are missing, less and less often.
-func retryAfter(s State) time.Duration {
+func RetryAfter(s State) time.Duration {
 	switch {
 	case s.Attempt.Outcome == ReasonKindMissing:
 		return min(KindRetry<<min(max(0, s.Attempt.Failures-1), 10), s.Subject.RetryInterval)

@@ -64,11 +64,11 @@ func Decide(s State) Action {
 			return a
 		}
 	}
-	return Action{Step: Succeed}
+	return Action{Step: Succeed, Rule: RuleDone}
 }
 
 func finalizer(s State) (Action, bool) {
-	return Action{Step: AddFinalizer}, !s.Subject.Finalizer
+	return Action{Step: AddFinalizer, Rule: RuleFinalizerMissing}, !s.Subject.Finalizer
 }
 
 // suspended: nothing is applied, healed or pruned; only a token is answered, as Flux does.
@@ -77,21 +77,21 @@ func suspended(s State) (Action, bool) {
 		return Action{}, false
 	}
 	if unanswered(s) {
-		return Action{Step: Answer}, true
+		return Action{Step: Answer, Rule: RuleAskedSuspended}, true
 	}
-	return Action{Step: Idle}, true
+	return Action{Step: Idle, Rule: RuleSuspended}, true
 }
 
 func invalid(s State) (Action, bool) {
 	if fields := s.Subject.Unsupported; len(fields) > 0 {
 		return Action{
-			Step: Fail, Outside: true, Stalled: true, Reason: ReasonInvalidSpec,
+			Step: Fail, Rule: RuleFieldNotServed, Outside: true, Stalled: true, Reason: ReasonInvalidSpec,
 			Message: fmt.Sprintf("not supported yet: %s; change or remove it", strings.Join(fields, ", ")),
 		}, true
 	}
 	if s.Subject.Invalid != "" {
 		return Action{
-			Step: Fail, Outside: true, Stalled: true, Reason: ReasonInvalidExpression, Message: s.Subject.Invalid,
+			Step: Fail, Rule: RuleInvalidExpression, Outside: true, Stalled: true, Reason: ReasonInvalidExpression, Message: s.Subject.Invalid,
 		}, true
 	}
 	return Action{}, false
@@ -102,7 +102,7 @@ func fluxRunning(s State) (Action, bool) {
 		return Action{}, false
 	}
 	return Action{
-		Step: Fail, Outside: true, Stalled: true, Reason: ReasonFluxRunning, After: time.Minute,
+		Step: Fail, Rule: RuleFluxRunning, Outside: true, Stalled: true, Reason: ReasonFluxRunning, After: time.Minute,
 		Message: fmt.Sprintf("stopped: %s would be managed by two controllers at once; scale Flux's own down and take "+
 			"them out of the repository, or start sync-controller with --allow-flux", strings.Join(s.FluxRunning, ", ")),
 	}, true
@@ -110,7 +110,7 @@ func fluxRunning(s State) (Action, bool) {
 
 // heal comes before everything that waits: the last applied content heals the cluster whatever happens upstream.
 func heal(s State) (Action, bool) {
-	return Action{Step: Heal}, s.Drifted && s.HasLastApplied && s.Subject.Corrects
+	return Action{Step: Heal, Rule: RuleDrifted}, s.Drifted && s.HasLastApplied && s.Subject.Corrects
 }
 
 // missed finds what changed while no watch looked, where no attempt is going to: nothing newer than the last applied content can be
@@ -120,9 +120,9 @@ func missed(s State) (Action, bool) {
 	case !s.Missed || !s.HasLastApplied || !s.Subject.Corrects || attempts(s):
 		return Action{}, false
 	case s.Unsynced && s.MissedFor < SyncPatience:
-		return Action{Step: Wait, After: SyncPoll}, true
+		return Action{Step: Wait, Rule: RuleWatchesNotListed, After: SyncPoll}, true
 	}
-	return Action{Step: CatchUp}, true
+	return Action{Step: CatchUp, Rule: RuleChangedUnwatched}, true
 }
 
 // handshake waits until render-controller has seen the very subject that was read here.
@@ -130,7 +130,7 @@ func handshake(s State) (Action, bool) {
 	if Matches(s.Render, s.Subject) {
 		return Action{}, false
 	}
-	return wait(s.Waiting, fmt.Sprintf("waiting for render-controller to render generation %d", s.Subject.Generation)), true
+	return wait(RuleNotRendered, s.Waiting, fmt.Sprintf("waiting for render-controller to render generation %d", s.Subject.Generation)), true
 }
 
 // Matches says whether a record speaks about the subject exactly as it was read, and says something. A nil record does
@@ -153,10 +153,14 @@ func renderFailed(s State) (Action, bool) {
 	if ready.Status == "True" {
 		reason, message = ReasonArtifactFailed, "the Render record is Ready and names no rendering"
 	}
-	return Action{
-		Step: Fail, Outside: true, Reason: reason, Message: message,
-		Stalled: reason == ReasonAccessDenied, Waiting: ready.Status == "Unknown",
-	}, true
+	a := Action{
+		Step: Fail, Rule: RuleRenderFailed, Outside: true, Reason: reason, Message: message,
+		Stalled: reason == ReasonAccessDenied,
+	}
+	if ready.Status == "Unknown" {
+		a.Rule, a.Waiting = RuleRenderUnfinished, true
+	}
+	return a, true
 }
 
 // dependencies hold an attempt back before it touches anything.
@@ -165,12 +169,12 @@ func dependencies(s State) (Action, bool) {
 	if s.Attempt.Stage != Started || len(blocked) == 0 || s.Attempt.Cause == Verify {
 		return Action{}, false
 	}
-	a := Action{Step: Fail, Reason: ReasonDependency, Message: blocked[0].Why, BlockedBy: Names(blocked)}
+	a := Action{Step: Fail, Rule: RuleDependenciesUnready, Reason: ReasonDependency, Message: blocked[0].Why, BlockedBy: Names(blocked)}
 	switch {
 	case s.Attempt.Age < Patience:
-		a.Step, a.After = Wait, Patience-s.Attempt.Age
+		a.Step, a.Rule, a.After = Wait, RuleDependenciesAwaited, Patience-s.Attempt.Age
 	case len(s.Cycle) > 0:
-		a.Message = circular(s.Cycle)
+		a.Rule, a.Message = RuleDependencyCycle, circular(s.Cycle)
 	}
 	return a, true
 }
@@ -180,14 +184,14 @@ func dependencies(s State) (Action, bool) {
 func moved(s State) (Action, bool) {
 	cause := s.Attempt.Cause
 	nothing := cause == Moved || (cause == Verify && !s.Subject.Corrects && !s.Subject.Releases)
-	return Action{Step: Succeed}, s.Attempt.Stage == Started && nothing
+	return Action{Step: Succeed, Rule: RuleOnlyMoved}, s.Attempt.Stage == Started && nothing
 }
 
 // settle lets watches list what there is after a restart, so that nothing has to be asked for one by one.
 func settle(s State) (Action, bool) {
 	verifies := s.Attempt.Stage == Started && s.Attempt.Cause == Verify && s.Subject.Corrects
 	waits := verifies && s.Unsynced && s.Attempt.Age < SyncPatience
-	return Action{Step: Wait, After: SyncPoll}, waits
+	return Action{Step: Wait, Rule: RuleWatchesNotListed, After: SyncPoll}, waits
 }
 
 // release puts Helm's storage before the objects: what was left undone is put in order, and templates see the revision
@@ -198,23 +202,23 @@ func release(s State) (Action, bool) {
 	case s.Attempt.Stage != Started || !s.Subject.Releases:
 		return Action{}, false
 	case !r.Known:
-		return Action{Step: Compare}, true
+		return Action{Step: Compare, Rule: RuleStorageUnknown}, true
 	case r.Blocked != "":
-		return Action{Step: Fail, Reason: ReasonRetriesExceeded, Message: r.Blocked, Stalled: true}, true
+		return Action{Step: Fail, Rule: RuleReleaseBlocked, Reason: ReasonRetriesExceeded, Message: r.Blocked, Stalled: true}, true
 	case r.Repair != "":
-		return Action{Step: Repair, Message: r.Repair}, true
+		return Action{Step: Repair, Rule: RuleStorageBroken, Message: r.Repair}, true
 	case r.InSync && !s.Subject.Corrects:
-		return Action{Step: Succeed}, true
+		return Action{Step: Succeed, Rule: RuleReleaseInSync}, true
 	case !r.Due || (s.Render.Release != nil && *s.Render.Release == r.Next):
 		return Action{}, false
 	}
-	a := wait(s.Attempt.Age, fmt.Sprintf("waiting for render-controller to render release %d", r.Next.Revision))
+	a := wait(RuleReleaseNotRendered, s.Attempt.Age, fmt.Sprintf("waiting for render-controller to render release %d", r.Next.Revision))
 	a.Step = AskRelease
 	return a, true
 }
 
 func apply(s State) (Action, bool) {
-	return Action{Step: Apply, Deep: s.Attempt.Cause == Requested}, s.Attempt.Stage == Started
+	return Action{Step: Apply, Rule: RuleNotApplied, Deep: s.Attempt.Cause == Requested}, s.Attempt.Stage == Started
 }
 
 // prune comes after a successful apply only, and lets the other subjects of the source say first what they take over.
@@ -223,11 +227,11 @@ func prune(s State) (Action, bool) {
 	case s.Attempt.Stage != Applied:
 		return Action{}, false
 	case !s.Stale:
-		return Action{Step: SkipPrune}, true
+		return Action{Step: SkipPrune, Rule: RuleNothingStale}, true
 	case len(s.Lagging) == 0 || s.Attempt.SinceApplied >= PruneGate:
-		return Action{Step: Prune}, true
+		return Action{Step: Prune, Rule: RuleStale}, true
 	}
-	a := wait(s.Attempt.Age, "waiting before pruning for the renderings of "+strings.Join(s.Lagging, ", "))
+	a := wait(RuleSiblingsLag, s.Attempt.Age, "waiting before pruning for the renderings of "+strings.Join(s.Lagging, ", "))
 	a.BlockedBy = s.Lagging
 	a.After = sooner(a.After, PruneGate-s.Attempt.SinceApplied)
 	return a, true
@@ -239,21 +243,21 @@ func health(s State) (Action, bool) {
 		return Action{}, false
 	}
 	if s.Health == nil {
-		return Action{Step: CheckHealth}, true
+		return Action{Step: CheckHealth, Rule: RuleHealthUnknown}, true
 	}
 	left := s.Subject.Timeout - s.Attempt.SinceApplied
 	switch {
 	case recovered(s.Health):
 		return Action{}, false
 	case s.Health.State == v1alpha1.HealthFailed:
-		return Action{Step: Fail, Reason: ReasonHealthCheckFailed, Message: "health check failed: " + s.Health.Message}, true
+		return Action{Step: Fail, Rule: RuleHealthFailed, Reason: ReasonHealthCheckFailed, Message: "health check failed: " + s.Health.Message}, true
 	case left <= 0:
 		return Action{
-			Step: Fail, Reason: ReasonHealthCheckFailed,
+			Step: Fail, Rule: RuleHealthTimeout, Reason: ReasonHealthCheckFailed,
 			Message: fmt.Sprintf("health check failed: timeout after %s waiting for: %s", s.Subject.Timeout, s.Health.Message),
 		}, true
 	}
-	a := wait(s.Attempt.Age, fmt.Sprintf("Running health checks for revision %s with a timeout of %s", s.Attempt.Goal.Revision, s.Subject.Timeout))
+	a := wait(RuleHealthAwaited, s.Attempt.Age, fmt.Sprintf("Running health checks for revision %s with a timeout of %s", s.Attempt.Goal.Revision, s.Subject.Timeout))
 	a.After = sooner(a.After, sooner(left, HealthPoll))
 	return a, true
 }
@@ -264,8 +268,8 @@ func recovered(h *Health) bool {
 }
 
 // wait ends a reconciliation; what lasts longer than [Patience] is worth a status write.
-func wait(age time.Duration, message string) Action {
-	a := Action{Step: Wait, Reason: ReasonProgressing, Message: message, Progress: age >= Patience}
+func wait(rule Rule, age time.Duration, message string) Action {
+	a := Action{Step: Wait, Rule: rule, Reason: ReasonProgressing, Message: message, Progress: age >= Patience}
 	if !a.Progress {
 		a.After = Patience - age
 	}

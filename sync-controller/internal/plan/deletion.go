@@ -11,10 +11,11 @@ func deleting(s State) (Action, bool) {
 		return Action{}, false
 	}
 	if !s.Subject.Finalizer {
-		return Action{Step: Idle}, true
+		return Action{Step: Idle, Rule: RuleLetGo}, true
 	}
-	a := Action{Step: Finalize, After: TerminationPoll}
+	a := Action{Step: Finalize, Rule: RuleDeletionPolicy, After: TerminationPoll}
 	if s.Subject.Suspended {
+		a.Rule = RuleDeletedSuspended
 		return a, true
 	}
 	switch s.Subject.DeletionPolicy {
