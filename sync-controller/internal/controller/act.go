@@ -22,6 +22,7 @@ func (r *reconciliation) act(ctx context.Context, state plan.State, a plan.Actio
 	case plan.AddFinalizer:
 		return false, r.addFinalizer(ctx)
 	case plan.Finalize:
+		defer func() { r.tellGone(ctx, a, err) }()
 		return r.finalize(ctx, a)
 	case plan.Answer:
 		return true, r.answer(ctx, state.Subject.Token)
@@ -96,6 +97,10 @@ func (r *reconciliation) answer(ctx context.Context, token string) error {
 
 // wait ends a reconciliation with the attempt unfinished; only a long one is reported.
 func (r *reconciliation) wait(ctx context.Context, state plan.State, a plan.Action) error {
+	if a.Rule == plan.RuleHealthAwaited && !r.memory.healthAwaited {
+		r.memory.healthAwaited = true
+		r.tellApplied(ctx, state)
+	}
 	if !a.Progress {
 		return nil
 	}
@@ -108,7 +113,7 @@ func (r *reconciliation) begin(state plan.State, cause plan.Cause) error {
 	m := r.memory
 	save := m.attempt.Begin(plan.GoalOf(state), cause, r.now)
 	r.release.Restart()
-	r.health, r.reported = nil, false
+	r.health, r.reported, m.healthAwaited = nil, false, false
 	if cause == plan.Requested || cause == plan.Changed {
 		m.health.Restart()
 	}

@@ -9,6 +9,7 @@ import (
 
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/sluice-gitops/sluice/api/logkey"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/content"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
@@ -140,7 +141,9 @@ func (r *reconciliation) timed(ctx context.Context, state plan.State, progress *
 	limited, cancel := context.WithTimeout(ctx, state.Subject.Timeout)
 	defer cancel()
 	stop := r.progressAfter(ctx, state, progress)
+	started := r.Now()
 	changes, err := work(limited)
+	r.Metrics.Applied(r.Kind.Name, r.Now().Sub(started), len(changes.Changed()) > 0, err)
 	stop()
 	if err != nil && ctx.Err() == nil && errors.Is(limited.Err(), context.DeadlineExceeded) {
 		err = fmt.Errorf("apply did not end within %s (%s): %w", state.Subject.Timeout, progress, err)
@@ -167,7 +170,7 @@ func (r *reconciliation) progressAfter(ctx context.Context, state plan.State, pr
 			}
 			message := strings.TrimSuffix("applying revision "+r.memory.attempt.Goal.Revision+": "+progress.String(), ": ")
 			if err := r.progress(ctx, state, plan.Action{Reason: plan.ReasonProgressing, Message: message}); err != nil {
-				ctrl.LoggerFrom(ctx).Error(err, "progress could not be reported")
+				ctrl.LoggerFrom(ctx).V(logkey.Debug).Info("progress is not reported", logkey.Problem, err.Error())
 			}
 			timer.Reset(progressEvery)
 		}

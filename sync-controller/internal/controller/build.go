@@ -9,18 +9,21 @@ import (
 	"github.com/fluxcd/pkg/runtime/conditions"
 	fluxcontroller "github.com/fluxcd/pkg/runtime/controller"
 	"github.com/fluxcd/pkg/runtime/metrics"
+	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/metadata"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
 
 	"github.com/sluice-gitops/sluice/api/access"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/fetch"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/impersonate"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
@@ -50,7 +53,9 @@ type Settings struct {
 	Jitter func(time.Duration) time.Duration
 	// Metrics records how long reconciliations take; nil for not.
 	Metrics *metrics.Recorder
-	Now     func() time.Time
+	// Register has further collectors scraped; nil for not.
+	Register func(...prometheus.Collector) error
+	Now      func() time.Time
 	// Wrap stands between the reconcilers and their targets; nil for nothing.
 	Wrap func(target.For) target.For
 }
@@ -70,10 +75,17 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	}
 	managed, gates := drift.NewManaged(watcher), &peers.Gates{}
 	clients := &impersonate.Clients{Config: mgr.GetConfig(), Scheme: mgr.GetScheme(), Mapper: mgr.GetRESTMapper()}
-	measure := fluxcontroller.NewMetrics(mgr, s.Metrics, finalizer)
+	recorder := fluxcontroller.NewMetrics(mgr, s.Metrics, finalizer)
+	measured := measure.New(measure.Sources{Kinds: watcher.Count, Storage: s.Store.Size})
+	if s.Register != nil {
+		if err := s.Register(append(measured.Collectors(), readiness(mgr.GetCache()))...); err != nil {
+			return nil, err
+		}
+	}
 	all := make([]*Reconciler, 0, len(subject.Kinds()))
 	for _, k := range subject.Kinds() {
-		all = append(all, newReconciler(mgr, k, s, managed, gates, watcher, clients, measure))
+		all = append(all, newReconciler(mgr, k, s, managed, gates, watcher, clients, recorder))
+		all[len(all)-1].Metrics = measured
 	}
 	dispatch := newDispatcher(watcher.Signals(), all...)
 	if err := mgr.Add(dispatch); err != nil {
@@ -91,7 +103,7 @@ func Build(ctx context.Context, mgr manager.Manager, s Settings) (reannounce fun
 	}, nil
 }
 
-func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *drift.Managed, gates *peers.Gates, w *drift.Watcher, clients *impersonate.Clients, measure fluxcontroller.Metrics) *Reconciler {
+func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *drift.Managed, gates *peers.Gates, w *drift.Watcher, clients *impersonate.Clients, recorder fluxcontroller.Metrics) *Reconciler {
 	reach := target.Local(clients)
 	if s.Wrap != nil {
 		reach = s.Wrap(reach)
@@ -106,10 +118,19 @@ func newReconciler(mgr manager.Manager, k subject.Kind, s Settings, managed *dri
 		},
 		Measure: func(ctx context.Context, o client.Object, started time.Time) {
 			if getter, ok := o.(conditions.Getter); ok {
-				measure.RecordDuration(ctx, getter, started)
+				recorder.RecordDuration(ctx, getter, started)
 			}
 		},
 	}
+}
+
+// readiness measures how many subjects are ready, and which are not.
+func readiness(cached client.Reader) *process.Readiness {
+	kinds := make(map[string]func() client.ObjectList)
+	for _, k := range subject.Kinds() {
+		kinds[k.Name] = func() client.ObjectList { return k.NewList() }
+	}
+	return &process.Readiness{Reader: cached, Kinds: kinds}
 }
 
 func setupOptions(s Settings, triggers <-chan triggerEvent) Options {

@@ -100,7 +100,7 @@ func (d *dispatcher) trigger(ctx context.Context, r *Reconciler, key subject.Key
 func (d *dispatcher) sweep(ctx context.Context, r *Reconciler) {
 	keys, err := r.Store.Keys(r.Kind.Name)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "what is kept of subjects that are gone could not be found", "kind", r.Kind.Name)
+		ctrl.LoggerFrom(ctx).Error(err, "what is kept of subjects that are gone could not be found", "controllerKind", r.Kind.Name)
 		return
 	}
 	for _, key := range keys {

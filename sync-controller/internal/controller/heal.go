@@ -8,9 +8,9 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/api/logkey"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/heal"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
@@ -35,13 +35,10 @@ func (r *reconciliation) heal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if out.Err != nil {
-		ctrl.LoggerFrom(ctx).Error(out.Err, "drift could not be corrected", "objects", len(signals))
-		for _, s := range out.Refused {
-			m.pending.Put(s)
-		}
+	for _, s := range out.Refused {
+		m.pending.Put(s)
 	}
-	return r.reportDrift(ctx, out)
+	return r.tellDrift(ctx, out)
 }
 
 func (r *reconciliation) healer() (heal.Applier, error) {
@@ -72,7 +69,7 @@ func (r *reconciliation) noteEnds(ctx context.Context) error {
 	}
 	found, err := r.look(ctx, look)
 	if err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "ends of objects could not be looked for", "objects", len(look))
+		ctrl.LoggerFrom(ctx).V(logkey.Debug).Info("ends of objects are not looked for", logkey.Objects, len(look), logkey.Problem, err.Error())
 	}
 	for _, id := range found {
 		state := m.fingerprints.State(id)
@@ -94,24 +91,6 @@ func (r *reconciliation) look(ctx context.Context, at []inventory.Entry) ([]inve
 		return nil, err
 	}
 	return completion.Ended(ctx, reader, at)
-}
-
-// reportDrift tells of what was corrected, and of what could not be.
-func (r *reconciliation) reportDrift(ctx context.Context, out heal.Output) error {
-	var drift events.Drift
-	for _, c := range out.Corrections {
-		object := inventory.Describe(c.ID)
-		drift.Corrected = append(drift.Corrected, events.Drifted{Object: object, Manager: c.Manager, Found: c.Found(), Corrected: c.String()})
-		r.memory.record.AddCorrection(object, c.Manager, r.now)
-	}
-	if out.Err != nil {
-		drift.Refused = out.Err.Error()
-	}
-	r.Events.Drift(r.subject, r.now, drift, &r.memory.reported)
-	if len(out.Corrections) == 0 {
-		return nil
-	}
-	return r.writeRecord(ctx)
 }
 
 // catchUp reports what a watch would have, had there been one: objects that are not as they were left.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/bus"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
@@ -32,7 +33,7 @@ func Setup(ctx context.Context, mgr manager.Manager, cfg *config.Config, kept *s
 		Access:    access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs, DefaultServiceAccount: cfg.DefaultServiceAccount},
 		AllowFlux: cfg.AllowFlux, Namespace: cfg.Namespace, Dependency: cfg.RequeueDependency, Concurrent: cfg.Concurrent,
 		MinRetry: cfg.MinRetryDelay, MaxRetry: cfg.MaxRetryDelay, Selector: cfg.Selector,
-		Jitter: spread(cfg.Jitter), Metrics: metrics.MustMakeRecorder(), Now: time.Now,
+		Jitter: spread(cfg.Jitter), Metrics: metrics.MustMakeRecorder(), Register: process.Register, Now: time.Now,
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/fingerprint"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/health"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/journal"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/record"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/store"
@@ -38,6 +39,7 @@ type memory struct {
 	writes       subject.Writes
 	record       record.Record
 	reported     events.Reported
+	journal      journal.Memory
 	release      release.Memory
 	health       health.Tracker
 	contentions  drift.Contentions
@@ -53,6 +55,10 @@ type memory struct {
 	unrenderedSince time.Time
 	// gate is the source whose Renders a prune waits for; empty when none does.
 	gate string
+	// postponedUntil is how long a correction waits, as far as that was counted.
+	postponedUntil time.Time
+	// healthAwaited says that the running attempt had to wait for health.
+	healthAwaited bool
 	// awaited says that a deletion waits for what it deletes.
 	awaited bool
 }

@@ -25,7 +25,9 @@ func (r *reconciliation) prune(ctx context.Context, state plan.State) (done bool
 	if err != nil {
 		return true, err
 	}
+	started := r.Now()
 	result, err := t.Pruner.Prune(ctx, remove)
+	r.Metrics.Pruned(r.Kind.Name, r.Now().Sub(started), err)
 	if ctx.Err() != nil {
 		return true, ctx.Err()
 	}

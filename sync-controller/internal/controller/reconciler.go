@@ -20,6 +20,7 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release"
@@ -74,6 +75,8 @@ type Reconciler struct {
 	Events *events.Emitter
 	// Measure records how long a reconciliation took; nil for nothing.
 	Measure func(ctx context.Context, object client.Object, started time.Time)
+	// Metrics counts and times what is done; nil for nothing.
+	Metrics *measure.Metrics
 	// Jitter spreads intervals.
 	Jitter func(time.Duration) time.Duration
 	// Now tells the time.
@@ -140,6 +143,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	}
 	after, err := one.run(ctx)
 	switch {
+	case ctx.Err() != nil: // the process ends; what was under way is gone on with by the next one
+		return waiting(0), nil
 	case apierrors.IsConflict(err), client.IgnoreNotFound(err) == nil && err != nil:
 		return waiting(time.Second), nil
 	case err != nil:
@@ -181,6 +186,7 @@ func (r *reconciliation) run(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 		action := plan.Decide(state)
+		r.memory.journal.Decided(ctrl.LoggerFrom(ctx), action)
 		done, err := r.act(ctx, state, action)
 		if err != nil {
 			return 0, err
@@ -198,10 +204,21 @@ func (r *reconciliation) next(a plan.Action) time.Duration {
 	if after > time.Minute {
 		after = r.Jitter(after)
 	}
-	if _, rest := r.memory.pending.Due(r.now, r.memory.contentions); rest > 0 && (after <= 0 || rest < after) {
+	_, rest := r.memory.pending.Due(r.now, r.memory.contentions)
+	r.postponed(rest)
+	if rest > 0 && (after <= 0 || rest < after) {
 		return rest
 	}
 	return max(0, after)
+}
+
+// postponed counts that a correction has to wait, once for each time that it waits for.
+func (r *reconciliation) postponed(rest time.Duration) {
+	m, until := r.memory, r.now.Add(rest)
+	if rest > 0 && until.Sub(m.postponedUntil) > time.Millisecond {
+		m.postponedUntil = until
+		r.Metrics.Postponed(r.Kind.Name)
+	}
 }
 
 // forget drops what is remembered of a subject that is gone.

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/events"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/record"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
@@ -108,11 +107,7 @@ func (r *reconciliation) report(ctx context.Context, state plan.State, v plan.Ve
 	if ended {
 		change = m.attempt.TakeChange()
 	}
-	outcome := events.Outcome{Before: before, After: r.subject, Verdict: v, Released: ended && m.attempt.Release != 0, Waited: r.now.Sub(m.attempt.AppliedAt), At: r.now}
-	if change != nil {
-		outcome.Changed = change.Entries
-	}
-	r.Events.Outcome(outcome, &m.reported)
+	r.tell(ctx, told{state: state, before: before, verdict: v, change: change, ended: ended})
 	if ended && (change != nil || m.attempt.WorthSaving()) {
 		return r.save()
 	}

@@ -188,7 +188,7 @@ func fluxMoved() predicate.Predicate {
 func (r *Reconciler) Reannounce(ctx context.Context) {
 	list := r.Kind.NewList()
 	if err := r.Client.List(ctx, list); err != nil {
-		ctrl.LoggerFrom(ctx).Error(err, "states could not be announced again", "kind", r.Kind.Name)
+		ctrl.LoggerFrom(ctx).Error(err, "states could not be announced again", "controllerKind", r.Kind.Name)
 		return
 	}
 	for _, o := range r.Kind.Items(list) {

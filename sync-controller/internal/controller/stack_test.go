@@ -17,7 +17,9 @@ import (
 	"filippo.io/age"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
+	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/testr"
+	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +30,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/config"
@@ -69,6 +72,9 @@ type stack struct {
 	killer *killer
 	// refuse lets requests fail; nil for none.
 	refuse *refusal
+	// registry has the process' metrics, lines its log.
+	registry *prometheus.Registry
+	lines    *lines
 	// ahead is how far the process' clock is ahead, as a time.Duration.
 	ahead atomic.Int64
 	stop  func()
@@ -94,7 +100,7 @@ func newStack(t *testing.T) *stack {
 	}
 	s := &stack{
 		t: t, namespace: ns.Name, client: direct, storage: t.TempDir(), identity: identity,
-		requests: &requests{}, announced: &announcements{}, files: make(map[string][]byte),
+		registry: prometheus.NewRegistry(), lines: &lines{}, requests: &requests{}, announced: &announcements{}, files: make(map[string][]byte),
 		allowFlux: true, // others may be running Flux in the same cluster just now
 	}
 	s.server = httptest.NewServer(http.HandlerFunc(s.serve))
@@ -122,6 +128,7 @@ func (s *stack) start() *stack {
 	}
 	counted := rest.CopyConfig(apiServer)
 	counted.QPS = -1
+	counted.WarningHandlerWithContext = process.Warnings{}
 	counted.Wrap(s.requests.wrap)
 	if s.killer != nil {
 		counted.Wrap(s.killer.wrap)
@@ -129,7 +136,7 @@ func (s *stack) start() *stack {
 	if s.refuse != nil {
 		counted.Wrap(s.refuse.wrap)
 	}
-	logger := testr.NewWithOptions(s.t, testr.Options{})
+	logger := logr.New(s.lines.beside(testr.NewWithOptions(s.t, testr.Options{}).GetSink()))
 	ctx, cancel := context.WithCancel(log.IntoContext(context.Background(), logger))
 	skip := true
 	options := managerOptions(s.t, s.namespace)
@@ -147,7 +154,7 @@ func (s *stack) start() *stack {
 	_, err = Build(ctx, mgr, Settings{
 		Store: store, Identities: []age.Identity{s.identity}, FingerprintKey: []byte(s.namespace), Announcer: s.announced,
 		AllowFlux: s.allowFlux, Dependency: time.Hour, Concurrent: 4, MinRetry: 50 * time.Millisecond, MaxRetry: time.Second,
-		Selector: selector, Jitter: spread(0), Now: s.now, Wrap: s.wrap,
+		Register: s.register, Selector: selector, Jitter: spread(0), Now: s.now, Wrap: s.wrap,
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -163,6 +170,17 @@ func (s *stack) start() *stack {
 	})
 	s.t.Cleanup(s.stop)
 	return s
+}
+
+// register has another process' metrics replaced.
+func (s *stack) register(collectors ...prometheus.Collector) error {
+	s.registry = prometheus.NewRegistry()
+	for _, c := range collectors {
+		if err := s.registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // now is the process' clock.

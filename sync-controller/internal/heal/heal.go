@@ -140,10 +140,13 @@ func refused(signals map[inventory.ID]drift.Signal, err error) map[inventory.ID]
 	return some
 }
 
+// Recreated says that the object was gone.
+func (c Correction) Recreated() bool { return c.Action == apply.Created }
+
 // Found says what was found: which object somebody has changed or deleted, and who.
 func (c Correction) Found() string {
 	what := "changed"
-	if c.Action == apply.Created {
+	if c.Recreated() {
 		what = "deleted"
 	}
 	by := ""
