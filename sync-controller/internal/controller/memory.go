@@ -59,8 +59,7 @@ type memory struct {
 	postponedUntil time.Time
 	// healthAwaited says that the running attempt had to wait for health.
 	healthAwaited bool
-	// awaited says that a deletion waits for what it deletes.
-	awaited bool
+	deletion      deletion
 }
 
 // load reads what is kept of the subject: on disk, and in its Sync record.

@@ -1,11 +1,13 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"filippo.io/age"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/labels"
@@ -109,6 +111,9 @@ type reconciliation struct {
 	// reported says that this reconciliation has reported the attempt's outcome.
 	reported bool
 	now      time.Time
+	// again is when a deletion is to be tried again; 0 leaves it to the decision. met is what stood in its way.
+	again time.Duration
+	met   *obstacles
 }
 
 // Reconcile works on one subject until there is nothing to do but wait.
@@ -135,22 +140,29 @@ func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 			return waiting(0), err
 		}
 	}
-	if err := one.restoreRecord(ctx); err != nil {
-		return waiting(0), err
-	}
-	if err := one.noteEnds(ctx); err != nil {
-		return waiting(0), err
-	}
-	after, err := one.run(ctx)
+	after, err := one.work(ctx)
 	switch {
 	case ctx.Err() != nil: // the process ends; what was under way is gone on with by the next one
 		return waiting(0), nil
 	case apierrors.IsConflict(err), client.IgnoreNotFound(err) == nil && err != nil:
 		return waiting(time.Second), nil
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return waiting(plan.TerminationPoll), nil // nothing can be made here any more; the subject is deleted next
 	case err != nil:
 		return waiting(0), fmt.Errorf("%s: %w", key, err)
 	}
 	return waiting(after), nil
+}
+
+// work does what is to be done, and returns when to look again.
+func (r *reconciliation) work(ctx context.Context) (time.Duration, error) {
+	if err := r.restoreRecord(ctx); err != nil {
+		return 0, err
+	}
+	if err := r.noteEnds(ctx); err != nil {
+		return 0, err
+	}
+	return r.run(ctx)
 }
 
 // reconciliation begins a look at a subject. What is remembered of an earlier one of the same name is dropped.
@@ -200,7 +212,7 @@ func (r *reconciliation) run(ctx context.Context) (time.Duration, error) {
 
 // next is when to look again: the action's own time, spread, or when a contended object may be corrected again.
 func (r *reconciliation) next(a plan.Action) time.Duration {
-	after := a.After
+	after := cmp.Or(r.again, a.After)
 	if after > time.Minute {
 		after = r.Jitter(after)
 	}

@@ -56,10 +56,16 @@ type Emitter struct {
 // Emit writes a core/v1 Event and the same to the bus. What is emitted is told once, whatever else happens to the subject
 // within the same second. at is when it happened.
 func (e *Emitter) Emit(s subject.Subject, at time.Time, eventType, reason string, lines ...string) {
-	message := strings.Join(lines[:min(len(lines), maxLines)], "\n")
-	e.record(s, eventType, reason, message)
-	e.publish(s, at, eventType, reason, message)
+	e.record(s, eventType, reason, bounded(lines))
+	e.EmitAway(s, at, eventType, reason, lines...)
 }
+
+// EmitAway sends to the bus alone what nobody could read beside the subject: its namespace is going, and takes no Events.
+func (e *Emitter) EmitAway(s subject.Subject, at time.Time, eventType, reason string, lines ...string) {
+	e.publish(s, at, eventType, reason, bounded(lines))
+}
+
+func bounded(lines []string) string { return strings.Join(lines[:min(len(lines), maxLines)], "\n") }
 
 // publish sends an event to the bus alone.
 func (e *Emitter) publish(s subject.Subject, at time.Time, eventType, reason, message string) {

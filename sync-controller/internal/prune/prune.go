@@ -17,6 +17,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/hindrance"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/kinds"
 )
@@ -47,7 +48,7 @@ type Result struct {
 //
 // An object is skipped, and so released, when its labels no longer name the owner, or when it says prune or reconcile
 // disabled, ssa Ignore, or (for a Helm release) resource-policy keep, or is a definition of a chart's crds/. A failure does
-// not stop the others; the error joins all of them.
+// not stop the others; the error joins all of them, each a [hindrance.Error].
 func (p *Pruner) Prune(ctx context.Context, stale []inventory.Entry) (Result, error) {
 	stale = slices.Clone(stale)
 	inventory.SortForApply(stale)
@@ -177,12 +178,19 @@ func (p *Pruner) defined(ctx context.Context, gk schema.GroupKind) error {
 	case err != nil:
 		return err
 	}
-	return fmt.Errorf("CustomResourceDefinition/%s serves no version of it: serve one, so that it can be found and deleted", name)
+	return &hindrance.Error{
+		Cause:   hindrance.Unserved,
+		Message: fmt.Sprintf("CustomResourceDefinition/%s serves no version of it: serve one, so that it can be found and deleted", name),
+	}
 }
 
-// said is what the API server answered about an object, without anything that may be secret.
+// said is what the API server answered about an object, without anything that may be secret, and whether asking again can
+// help.
 func said(e inventory.Entry, err error) error {
-	return errors.New(redact.Object(err, e.ID.GroupKind.Kind, e.ID.Namespace, e.ID.Name, false))
+	return &hindrance.Error{
+		Cause: hindrance.Of(err), What: inventory.Describe(e.ID), Namespace: e.ID.Namespace,
+		Message: redact.Object(err, e.ID.GroupKind.Kind, e.ID.Namespace, e.ID.Name, false),
+	}
 }
 
 func target(e inventory.Entry) *metav1.PartialObjectMetadata {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/content"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/hindrance"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 )
@@ -21,7 +22,7 @@ func (h helm) adopt(latest *storage.Release) error {
 	}
 	objects, err := latest.Objects()
 	if err != nil {
-		return err
+		return &hindrance.Error{Cause: hindrance.Unreadable, What: "release " + latest.FullName(), Message: err.Error()}
 	}
 	if _, err := content.DefaultNamespace(objects, h.Mapper, facts.Namespace); err != nil {
 		return err

@@ -7,9 +7,12 @@ import (
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/sluice-gitops/sluice/api/redact"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/hindrance"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
@@ -87,16 +90,24 @@ func (h helm) DeleteChart(ctx context.Context) error {
 	chart := &metav1.PartialObjectMetadata{}
 	chart.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.HelmChartKind))
 	if err := h.Live.Get(ctx, key, chart); err != nil {
-		return client.IgnoreNotFound(err)
+		return chartRefused(key, err)
 	}
 	if !h.Owner.Owns(chart.Labels) {
 		return nil
 	}
 	precondition := client.Preconditions{UID: &chart.UID}
-	if err := h.Client.Delete(ctx, chart, precondition); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete HelmChart %s: %w", key, err)
+	return chartRefused(key, h.Client.Delete(ctx, chart, precondition))
+}
+
+// chartRefused says why a HelmChart is not deleted; nil when it is, or when there is none, or no such kind any more.
+func chartRefused(key client.ObjectKey, err error) error {
+	if client.IgnoreNotFound(err) == nil || meta.IsNoMatchError(err) {
+		return nil
 	}
-	return nil
+	return &hindrance.Error{
+		Cause: hindrance.Of(err), What: "HelmChart/" + key.String(), Namespace: key.Namespace,
+		Message: "delete " + redact.Object(err, sourcev1.HelmChartKind, key.Namespace, key.Name, false),
+	}
 }
 
 // chartKey is the namespace and name of a kind/namespace/name.

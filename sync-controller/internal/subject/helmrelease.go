@@ -210,6 +210,9 @@ func (h helmRelease) FailureReason(outcome string) string {
 	return outcome
 }
 
+// DeletionFailure: to Helm's users it is an operation of its own.
+func (h helmRelease) DeletionFailure() string { return helmv2.UninstallFailedReason }
+
 // RefusalReason: to Helm's users templates are part of the operation that they stop.
 func (h helmRelease) RefusalReason(reason string) string {
 	switch {

@@ -162,6 +162,8 @@ func (k kustomization) AddHistory(e HistoryEntry) {
 	k.ks.Status.History.Upsert(e.Goal.Tag, e.At, e.Took, e.Outcome, metadata)
 }
 
+func (k kustomization) DeletionFailure() string { return plan.ReasonPruneFailed }
+
 func (k kustomization) RefusalReason(reason string) string { return reason }
 
 func (k kustomization) Version() string { return k.Revisions()["revision"] }

@@ -66,6 +66,8 @@ type Outcome interface {
 	// False, given the outcome of an attempt.
 	Success(goal plan.Goal) (reason, message string)
 	FailureReason(outcome string) string
+	// DeletionFailure is the reason of a deletion that is not done.
+	DeletionFailure() string
 	// RefusalReason is the reason of a Ready condition for what render-controller could not render.
 	RefusalReason(reason string) string
 	// Exhausted says why a failed attempt is not retried; empty when it is.

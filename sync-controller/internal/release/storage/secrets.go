@@ -15,6 +15,7 @@ import (
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 
 	"github.com/sluice-gitops/sluice/api/redact"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/hindrance"
 )
 
 const (
@@ -28,6 +29,7 @@ const (
 type bounded struct {
 	corev1client.SecretInterface
 	ctx       context.Context // held because Helm's driver passes none
+	ref       Ref
 	namespace string
 	listed    int // records in the last list
 }
@@ -39,11 +41,12 @@ func (b *bounded) List(_ context.Context, options metav1.ListOptions) (*corev1.S
 		return nil, b.said("", err)
 	}
 	if list.Continue != "" {
-		return nil, fmt.Errorf("more than %d records: delete old ones", maxRecords)
+		return nil, b.unreadable("", fmt.Sprintf("more than %d records: delete old ones", maxRecords))
 	}
 	for i := range list.Items {
 		if err := checkRecord(list.Items[i].Data["release"]); err != nil {
-			return nil, fmt.Errorf("secret %s/%s holds no Helm release (%w): delete it", list.Items[i].Namespace, list.Items[i].Name, err)
+			message := fmt.Sprintf("secret %s/%s holds no Helm release (%s): delete it", list.Items[i].Namespace, list.Items[i].Name, err)
+			return nil, b.unreadable(list.Items[i].Name, message)
 		}
 	}
 	b.listed = len(list.Items)
@@ -76,7 +79,28 @@ func (b *bounded) said(name string, err error) error {
 	if err == nil || apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) || b.ctx.Err() != nil {
 		return err
 	}
-	return errors.New(redact.Object(err, "Secret", b.namespace, name, true))
+	shown := name
+	if name == "" {
+		shown = "sh.helm.release.v1." + b.ref.Name + ".*"
+	}
+	return b.refused(name, hindrance.Of(err), redact.Object(err, "Secret", b.namespace, shown, true))
+}
+
+// unreadable is about records that are there and tell nothing; those of a release together are meant when name is empty.
+func (b *bounded) unreadable(name, message string) error {
+	return b.refused(name, hindrance.Unreadable, message)
+}
+
+func (b *bounded) refused(name string, cause hindrance.Cause, message string) error {
+	return &hindrance.Error{Cause: cause, What: b.what(name), Namespace: b.namespace, Message: message}
+}
+
+// what names a record, or all of a release.
+func (b *bounded) what(name string) string {
+	if name == "" {
+		return "the records of release " + b.ref.String()
+	}
+	return "Secret/" + b.namespace + "/" + name
 }
 
 func checkSize(secret *corev1.Secret) error {

@@ -60,7 +60,8 @@ func (s Storage) History(ctx context.Context, ref Ref) ([]*Release, error) {
 		}
 	}
 	if unreadable := secrets.listed - len(history); unreadable > 0 {
-		return nil, fmt.Errorf("list releases %s: %d of %d records hold no Helm release: delete them", ref, unreadable, secrets.listed)
+		message := fmt.Sprintf("list releases %s: %d of %d records hold no Helm release: delete them", ref, unreadable, secrets.listed)
+		return nil, secrets.unreadable("", message)
 	}
 	slices.SortFunc(history, func(a, b *Release) int { return b.record.Version - a.record.Version })
 	return history, nil
@@ -233,7 +234,7 @@ func (s Storage) remove(ctx context.Context, ref Ref, r *Release) error {
 }
 
 func (s Storage) open(ctx context.Context, ref Ref) *bounded {
-	return &bounded{SecretInterface: s.Secrets.Secrets(ref.StorageNamespace), ctx: ctx, namespace: ref.StorageNamespace}
+	return &bounded{SecretInterface: s.Secrets.Secrets(ref.StorageNamespace), ctx: ctx, ref: ref, namespace: ref.StorageNamespace}
 }
 
 func (s Storage) now() helmtime.Time { return helmtime.Time{Time: s.Now().UTC()} }
