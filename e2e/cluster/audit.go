@@ -40,7 +40,9 @@ type AuditEntry struct {
 	URI string
 	// Code is the HTTP status of the answer.
 	Code int
-	Time time.Time // when the request came
+	// Ending says that nothing could be made because the namespace was being deleted.
+	Ending bool
+	Time   time.Time // when the request came
 }
 
 // Audit returns the requests that were answered since the start, oldest first,
@@ -89,17 +91,26 @@ type auditEvent struct {
 		Username string `json:"username"`
 	} `json:"impersonatedUser"`
 	Status struct {
-		Code int `json:"code"`
+		Code    int `json:"code"`
+		Details struct {
+			Causes []struct {
+				Type string `json:"reason"`
+			} `json:"causes"`
+		} `json:"details"`
 	} `json:"responseStatus"`
 	Time time.Time `json:"requestReceivedTimestamp"`
 }
 
 func (e auditEvent) entry() AuditEntry {
+	ending := false
+	for _, cause := range e.Status.Details.Causes {
+		ending = ending || cause.Type == "NamespaceTerminating"
+	}
 	return AuditEntry{
 		User: e.User.Username, As: e.Impersonated.Username, Verb: e.Verb, URI: e.URI,
 		Group: e.ObjectRef.APIGroup, Resource: e.ObjectRef.Resource, Subresource: e.ObjectRef.Subresource,
 		Namespace: e.ObjectRef.Namespace, Name: e.ObjectRef.Name,
-		Code: e.Status.Code, Time: e.Time,
+		Code: e.Status.Code, Ending: ending, Time: e.Time,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fluxcd/pkg/runtime/jitter"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -82,6 +83,8 @@ func (r *reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return again(conflictDelay, ownTurn), nil // the cache is behind our own last write
 	case err != nil && ctx.Err() != nil:
 		return ctrl.Result{}, nil // the process ends, and looks at every subject when it starts again
+	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
+		return again(soon, ownTurn), nil // nothing can be made here any more; the subject is deleted next
 	}
 	return jitter.JitteredRequeueInterval(again(wait, ownTurn)), err
 }

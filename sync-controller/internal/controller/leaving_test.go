@@ -19,7 +19,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
@@ -296,9 +295,9 @@ func TestLeaving(t *testing.T) {
 			reason: "the kind is gone, and its objects with it",
 			change: func(e *tenant) { e.define() },
 			gone: func(e *tenant) {
-				e.remove(definitionOf(e.namespace), "", "widgets."+e.namespace+".example.org")
+				e.remove(e.definition("Widget", "widgets", nil), "", "widgets."+e.group())
 				e.eventually("the kind is not served", func() string {
-					w := e.custom()
+					w := e.custom("Widget", "custom")
 					if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(w), w); !apierrors.IsNotFound(err) {
 						return fmt.Sprint(err)
 					}
@@ -312,7 +311,7 @@ func TestLeaving(t *testing.T) {
 				t.Parallel()
 				e := newTenant(t, kind, tc.change)
 				if name == "Definition" {
-					e.apply("widgets", e.custom())
+					e.apply("widgets", e.custom("Widget", "custom"))
 				}
 				e.settled()
 				tc.gone(e)
@@ -413,35 +412,11 @@ func (e *tenant) allow() {
 	}
 }
 
-func definitionOf(namespace string) *unstructured.Unstructured {
-	return &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-		"metadata": map[string]any{"name": "widgets." + namespace + ".example.org"},
-		"spec": map[string]any{
-			"group": namespace + ".example.org", "scope": "Namespaced",
-			"names": map[string]any{"kind": "Widget", "listKind": "WidgetList", "plural": "widgets", "singular": "widget"},
-			"versions": []any{map[string]any{
-				"name": "v1", "served": true, "storage": true,
-				"schema": map[string]any{"openAPIV3Schema": map[string]any{"type": "object"}},
-			}},
-		},
-	}}
-}
-
-// custom is an object of a kind of this test's own.
-func (s *stack) custom() *unstructured.Unstructured {
-	o := &unstructured.Unstructured{}
-	o.SetGroupVersionKind(schema.GroupVersionKind{Group: s.namespace + ".example.org", Version: "v1", Kind: "Widget"})
-	o.SetNamespace(s.namespace)
-	o.SetName("custom")
-	return o
-}
-
 func (e *tenant) define() {
 	e.t.Helper()
-	e.create(definitionOf(e.namespace))
+	e.create(e.definition("Widget", "widgets", nil))
 	e.eventually("the kind is served", func() string {
-		w := e.custom()
+		w := e.custom("Widget", "custom")
 		if err := e.client.Get(e.t.Context(), client.ObjectKeyFromObject(w), w); !apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) {
 			return fmt.Sprint(err)
 		}
