@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
@@ -103,8 +104,35 @@ func TestChanges(t *testing.T) {
 	if a.Change.Created != maxEntries+1 || len(a.Change.Entries) != maxEntries {
 		t.Errorf("%d created, %d named", a.Change.Created, len(a.Change.Entries))
 	}
-	a.DropReported(&v1alpha1.ChangeSet{At: a.Change.At})
+	a.DropReported(a.Change.DeepCopy())
 	if a.TakeChange() != nil {
 		t.Error("an earlier process has reported that")
+	}
+}
+
+// TestDropReported: what is kept after a kill is what was not reported, also within the second in which something was.
+func TestDropReported(t *testing.T) {
+	change := func(revision string, created int64, at time.Time) *v1alpha1.ChangeSet {
+		return &v1alpha1.ChangeSet{Revision: revision, Created: created, At: metav1.NewTime(at).Rfc3339Copy()}
+	}
+	kept := change("main@sha1:2", 1, start)
+	for name, tc := range map[string]struct {
+		reason   string
+		reported *v1alpha1.ChangeSet
+		drops    bool
+	}{
+		"nothing":                  {reason: "nothing was reported"},
+		"the same":                 {reason: "it was reported, and the process died before it noted that", reported: kept.DeepCopy(), drops: true},
+		"an earlier one":           {reason: "it came after that", reported: change("main@sha1:1", 1, start.Add(-time.Minute))},
+		"another of that second":   {reason: "two revisions in one second", reported: change("main@sha1:1", 1, start)},
+		"a part of it":             {reason: "an attempt went on within the second", reported: change("main@sha1:2", 0, start)},
+		"one that came after that": {reason: "the volume is older than the record", reported: change("main@sha1:3", 1, start.Add(time.Minute)), drops: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := Attempt{Progress: Progress{Goal: goal, Change: kept.DeepCopy()}}
+			if a.DropReported(tc.reported); (a.Change == nil) != tc.drops {
+				t.Errorf("%s: left is %+v", tc.reason, a.Change)
+			}
+		})
 	}
 }

@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -32,11 +33,19 @@ func (a *Attempt) AddChanges(done apply.ChangeSet, now time.Time) {
 	a.Change = set
 }
 
-// DropReported forgets changes that an earlier process has reported: reported is the last that was written.
+// DropReported forgets changes that an earlier process has reported: reported is the last that was written. Their times are of
+// whole seconds, in which two revisions may be applied: of those that are equal, what was changed decides.
 func (a *Attempt) DropReported(reported *v1alpha1.ChangeSet) {
-	if reported != nil && a.Change != nil && !reported.At.Before(&a.Change.At) {
+	if reported == nil || a.Change == nil || reported.At.Before(&a.Change.At) {
+		return
+	}
+	if a.Change.At.Before(&reported.At) || sameChange(reported, a.Change) {
 		a.Change = nil
 	}
+}
+
+func sameChange(a, b *v1alpha1.ChangeSet) bool {
+	return a.Revision == b.Revision && a.Created == b.Created && a.Configured == b.Configured && a.Deleted == b.Deleted && slices.Equal(a.Entries, b.Entries)
 }
 
 // TakeChange returns what is to be reported, and forgets it.
