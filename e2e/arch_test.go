@@ -200,6 +200,12 @@ func TestControllersHaveOneShape(t *testing.T) {
 				t.Errorf("%s has no %s: read one controller and you know the others", controller, want)
 			}
 		}
+		readme, err := os.ReadFile(filepath.Join("..", controller, "README.md"))
+		for _, heading := range []string{"## Log", "## Metrics"} {
+			if err == nil && !strings.Contains(string(readme), "\n"+heading+"\n") {
+				t.Errorf("%s/README.md has no %q: whoever operates it looks there", controller, heading)
+			}
+		}
 		main, err := os.ReadFile(filepath.Join("..", controller, "main.go"))
 		if err != nil {
 			continue
