@@ -77,7 +77,7 @@ func (r *run) planned(ctx context.Context, s step, tried *unstructured.Unstructu
 	switch {
 	case err != nil:
 		tried, err = r.resolve(ctx, &s, err)
-	case s.scaled && s.live != nil:
+	case s.scaled != 0 && s.live != nil:
 		tried, err = r.keepReplicas(ctx, &s, tried)
 	}
 	switch {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -46,7 +47,9 @@ func (r *run) resolve(ctx context.Context, s *step, refusal error) (*unstructure
 	}
 	tried, err := r.try(ctx, s.item)
 	if err != nil {
-		if err := r.writeManagers(ctx, live, before); err != nil {
+		rest, cancel := context.WithTimeout(context.WithoutCancel(ctx), putBack) // also when that is why there is no answer
+		defer cancel()
+		if err := r.writeManagers(rest, live, before); err != nil {
 			return nil, errors.Join(refusal, err)
 		}
 		return nil, refusal
@@ -54,6 +57,9 @@ func (r *run) resolve(ctx context.Context, s *step, refusal error) (*unstructure
 	s.live = live
 	return tried, nil
 }
+
+// putBack is how long managedFields may take to be put back.
+const putBack = 5 * time.Second
 
 // writeManagers replaces the managedFields of the very version that was read, and updates live.
 func (r *run) writeManagers(ctx context.Context, live *unstructured.Unstructured, fields []metav1.ManagedFieldsEntry) error {

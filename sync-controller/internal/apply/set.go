@@ -23,8 +23,8 @@ type item struct {
 	entry   inventory.Entry
 	desired *unstructured.Unstructured
 	tainted bool
-	// scaled says that an autoscaler of the same set has its replicas, and the source does not set them.
-	scaled bool
+	// scaled is the autoscaler of the same set that has its replicas; zero when there is none, or the source sets them.
+	scaled autoscaler
 }
 
 // Prepare makes a set of rendered objects: copies them, gives them the owner's labels, brings them into the form that the

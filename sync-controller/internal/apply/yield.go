@@ -48,7 +48,7 @@ func dropPlaceholder(config map[string]any) {
 // markScaled marks the workloads that an autoscaler of the set scales and whose replicas the source leaves to it.
 func markScaled(items []item) {
 	type target struct{ kind, namespace, name string }
-	scaled := map[target]bool{}
+	scaled := map[target]autoscaler{}
 	for _, it := range items {
 		switch it.entry.ID.GroupKind {
 		case schema.GroupKind{Group: "autoscaling", Kind: "HorizontalPodAutoscaler"}, schema.GroupKind{Group: "keda.sh", Kind: "ScaledObject"}:
@@ -57,22 +57,36 @@ func markScaled(items []item) {
 			if kind == "" {
 				kind = "Deployment" // as KEDA has it
 			}
-			scaled[target{kind, it.entry.ID.Namespace, ref["name"]}] = true
+			by := startsFromOne
+			if it.entry.ID.GroupKind.Group == "keda.sh" {
+				by = startsFromZero
+			}
+			scaled[target{kind, it.entry.ID.Namespace, ref["name"]}] = by
 		}
 	}
 	for i, it := range items {
 		id := it.entry.ID
 		_, set, _ := unstructured.NestedFieldNoCopy(it.desired.Object, "spec", "replicas")
-		items[i].scaled = !set && scaled[target{id.GroupKind.Kind, id.Namespace, id.Name}]
+		if !set {
+			items[i].scaled = scaled[target{id.GroupKind.Kind, id.Namespace, id.Name}]
+		}
 	}
 }
+
+// autoscaler is what has the replicas of an object. Kubernetes' own leaves one alone that has none: it is off.
+type autoscaler int
+
+const (
+	startsFromOne autoscaler = iota + 1
+	startsFromZero
+)
 
 // keepReplicas goes on with the replicas of the live object when they were ours, and are an autoscaler's from now on: taken
 // back, they would fall to one before it scales up again. They cease to be ours when it scales for the first time.
 func (r *run) keepReplicas(ctx context.Context, s *step, tried *unstructured.Unstructured) (*unstructured.Unstructured, error) {
 	entry := AppliedFields(s.live.GetManagedFields(), r.FieldManager)
 	replicas, found, _ := unstructured.NestedInt64(s.live.Object, "spec", "replicas")
-	if entry == nil || !found {
+	if entry == nil || !found || replicas == 0 && s.scaled == startsFromOne {
 		return tried, nil
 	}
 	ours, err := setOf(*entry)

@@ -69,17 +69,18 @@ spec: {minReplicas: 3, maxReplicas: 9, scaleTargetRef: {apiVersion: apps/v1, kin
 `
 	five := strings.Replace(web, "spec:\n  selector", "spec:\n  replicas: 5\n  selector", 1)
 	for name, tc := range map[string]struct {
-		reason, then string
-		want         int64
+		reason, first, then string
+		want                int64
 	}{
-		"with an autoscaler":     {"it goes on from where it is", web + autoscaler, 5},
-		"without one":            {"the source asks for the default", web, 1},
-		"replicas in the source": {"what it says counts", strings.Replace(five, "5", "4", 1) + autoscaler, 4},
+		"with an autoscaler":     {"it goes on from where it is", five, web + autoscaler, 5},
+		"without one":            {"the source asks for the default", five, web, 1},
+		"replicas in the source": {"what it says counts", five, strings.Replace(five, "5", "4", 1) + autoscaler, 4},
+		"one that was off":       {"an autoscaler leaves alone what has no replicas", strings.Replace(five, "5", "0", 1), web + autoscaler, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := newFixture(t)
-			f.mustApply(t, five)
+			f.mustApply(t, tc.first)
 			f.mustApply(t, tc.then)
 			replicas := func() int64 {
 				n, _, _ := unstructured.NestedInt64(f.mustGet(t, "apps/v1", "Deployment", "web").Object, "spec", "replicas")

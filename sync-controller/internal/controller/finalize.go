@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -57,9 +58,11 @@ func (r *reconciliation) deleteAll(ctx context.Context, await bool) (over bool, 
 		return true, nil
 	}
 	rest, err := r.undo(ctx, await)
-	switch {
-	case err != nil:
+	if err != nil {
 		return r.meet(ctx, err)
+	}
+	r.memory.deletion.since = time.Time{}
+	switch {
 	case len(rest) > 0 && r.now.Sub(r.subject.Object().GetDeletionTimestamp().Time) < plan.Patience:
 		return false, nil // not worth a status write yet
 	case len(rest) > 0:

@@ -29,7 +29,7 @@ type deletion struct {
 	requested, awaited, over bool
 	// handedOver says that the other holders of its objects know that it lets them go.
 	handedOver bool
-	// since is when something could not be done for the first time; zero when everything can.
+	// since is when somebody was first needed to make possible what could not be done; zero while all goes, or goes by itself.
 	since time.Time
 	// told are the objects whose deletion was told.
 	told map[inventory.ID]bool
@@ -50,6 +50,19 @@ func (d *deletion) untold(changes apply.ChangeSet) apply.ChangeSet {
 	return fresh
 }
 
+// lasts is for how long what could not be done has needed somebody. What goes by itself is not counted.
+func (d *deletion) lasts(undone []*hindrance.Error, now time.Time) time.Duration {
+	bounded := func(one *hindrance.Error) bool { return one.Cause != hindrance.Passing }
+	switch {
+	case !slices.ContainsFunc(undone, bounded):
+		d.since = time.Time{}
+		return 0
+	case d.since.IsZero():
+		d.since = now
+	}
+	return now.Sub(d.since)
+}
+
 // meet deals with what could not be done of a deletion: it says so in the subject's status, and whether that is left as it is.
 // What goes by itself is an error, to be tried again.
 func (r *reconciliation) meet(ctx context.Context, problem error) (over bool, err error) {
@@ -57,16 +70,14 @@ func (r *reconciliation) meet(ctx context.Context, problem error) (over bool, er
 		return false, ctx.Err()
 	}
 	d, own := &r.memory.deletion, r.obstacles()
-	if d.since.IsZero() {
-		d.since = r.now
-	}
 	undone := hindrance.Each(problem)
+	lasted := d.lasts(undone, r.now)
 	var obstacles []plan.Obstacle
 	for _, one := range undone {
 		ending := one.Cause != hindrance.Passing && (own.ends(ctx, r.key.Namespace) || own.ends(ctx, one.Namespace))
 		obstacles = append(obstacles, plan.Obstacle{Cause: one.Cause, Ending: ending})
 	}
-	over, left, again := plan.Relent(obstacles, r.now.Sub(d.since))
+	over, left, again := plan.Relent(obstacles, lasted)
 	if over {
 		r.leave(ctx, "could not be deleted and stays: ", messages(undone))
 		return true, nil

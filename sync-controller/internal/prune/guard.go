@@ -60,7 +60,7 @@ func (g Guard) why(id inventory.ID) string {
 	case id.GroupKind.Kind != "Namespace" || id.GroupKind.Group != "" || id.Name == "":
 		return ""
 	case id.Name == "default" || strings.HasPrefix(id.Name, "kube-"):
-		return "every cluster has it"
+		return "namespaces of that name are Kubernetes' own"
 	case g.holds[id.Name] != "":
 		return "it holds " + g.holds[id.Name]
 	}

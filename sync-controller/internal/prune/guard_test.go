@@ -51,7 +51,7 @@ func TestClusterPruneOfNamespaces(t *testing.T) {
 	}
 	want := map[string]string{
 		f.namespace: "kept: it holds the Kustomization itself", other.Name: "deleted",
-		"default": "kept: every cluster has it", "kube-system": "kept: every cluster has it",
+		"default": "kept: namespaces of that name are Kubernetes' own", "kube-system": "kept: namespaces of that name are Kubernetes' own",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
