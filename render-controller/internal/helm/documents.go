@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 
 	"helm.sh/helm/v3/pkg/release"
 	"helm.sh/helm/v3/pkg/releaseutil"
@@ -14,13 +15,14 @@ import (
 const separator = "---"
 
 // documents splits a file into its YAML documents, in order, each as the template engine gave it: what ends in a block scalar ends
-// with that scalar's last line end. Helm's own function takes white space off the ends. As in what Helm applies, a document that
-// does not end with a line end gets one. Documents of nothing but white space are left out.
+// with that scalar's last line end. Helm 3's own function takes white space off both ends; off the start it is taken here too, as by
+// Helm 4, since charts indent the call that makes a whole document. As in what Helm applies, a document that does not end with a
+// line end gets one. Documents of nothing but white space are left out.
 func documents(file string) []string {
 	var all []string
 	var current strings.Builder
 	flush := func() {
-		if text := current.String(); strings.TrimSpace(text) != "" {
+		if text := strings.TrimLeftFunc(current.String(), unicode.IsSpace); text != "" {
 			all = append(all, strings.TrimSuffix(text, "\n")+"\n")
 		}
 		current.Reset()

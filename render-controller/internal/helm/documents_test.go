@@ -13,17 +13,17 @@ func TestDocuments(t *testing.T) {
 		reason, file string
 		want         []string
 	}{
-		"one":               {"a file without separators", "a: 1\n", []string{"a: 1\n"}},
-		"block at the end":  {"its line end is part of the value", "a: |\n  x\n", []string{"a: |\n  x\n"}},
-		"block before ---":  {"here too", "a: |\n  x\n---\nb: 1\n", []string{"a: |\n  x\n", "b: 1\n"}},
-		"block that keeps":  {"|+ keeps all of them", "a: |+\n  x\n\n\n---\nb: 1\n", []string{"a: |+\n  x\n\n\n", "b: 1\n"}},
-		"no line end":       {"Helm applies it as a line", "a: |\n  x", []string{"a: |\n  x\n"}},
-		"white space":       {"what is nothing is no document", "---\n\n---\n  \n---\na: 1\n---", []string{"a: 1\n"}},
-		"indented document": {"the first line's indentation is part of the mapping", "\n---\n  a: 1\n  b: 2\n", []string{"  a: 1\n  b: 2\n"}},
-		"comment":           {"a separator with a comment", "--- # first\na: 1\n", []string{"# first\na: 1\n"}},
-		"lost line end":     {"charts write {{- }} after the separator", "---a: 1\n---  b: 1\n", []string{"a: 1\n", "b: 1\n"}},
-		"not at the start":  {"in a block it is a text", "a: |\n  ---\n  x\n", []string{"a: |\n  ---\n  x\n"}},
-		"carriage returns":  {"files of Windows", "a: 1\r\n---\r\nb: 1\r\n", []string{"a: 1\r\n", "b: 1\r\n"}},
+		"one":              {"a file without separators", "a: 1\n", []string{"a: 1\n"}},
+		"block at the end": {"its line end is part of the value", "a: |\n  x\n", []string{"a: |\n  x\n"}},
+		"block before ---": {"here too", "a: |\n  x\n---\nb: 1\n", []string{"a: |\n  x\n", "b: 1\n"}},
+		"block that keeps": {"|+ keeps all of them", "a: |+\n  x\n\n\n---\nb: 1\n", []string{"a: |+\n  x\n\n\n", "b: 1\n"}},
+		"no line end":      {"Helm applies it as a line", "a: |\n  x", []string{"a: |\n  x\n"}},
+		"white space":      {"what is nothing is no document", "---\n\n---\n  \n---\na: 1\n---", []string{"a: 1\n"}},
+		"indented call":    {"a template makes the whole document, and its call is indented", "\n  a: 1\nb: 2\n---\n  c: 1\nd: |\n  x\n", []string{"a: 1\nb: 2\n", "c: 1\nd: |\n  x\n"}},
+		"comment":          {"a separator with a comment", "--- # first\na: 1\n", []string{"# first\na: 1\n"}},
+		"lost line end":    {"charts write {{- }} after the separator", "---a: 1\n---  b: 1\n", []string{"a: 1\n", "b: 1\n"}},
+		"not at the start": {"in a block it is a text", "a: |\n  ---\n  x\n", []string{"a: |\n  ---\n  x\n"}},
+		"carriage returns": {"files of Windows", "a: 1\r\n---\r\nb: 1\r\n", []string{"a: 1\r\n", "b: 1\r\n"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff(tt.want, documents(tt.file)); diff != "" {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strconv"
 
@@ -16,7 +17,7 @@ import (
 )
 
 // Tree of values. Numbers are float64, as templates get them from Helm and Flux, but for integers that float64 does not hold: those
-// are a [json.Number], which templates print as it is.
+// are int64, as helm --set makes them.
 type Tree map[string]any
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -64,11 +65,14 @@ func numbers(value any) (any, error) {
 }
 
 func number(text json.Number) (any, error) {
-	if exact, err := strconv.ParseInt(text.String(), 10, 64); err == nil && int64(float64(exact)) != exact {
-		return text, nil
+	if exact, err := strconv.ParseInt(text.String(), 10, 64); err == nil && !fits(exact) {
+		return exact, nil
 	}
 	return text.Float64()
 }
+
+// fits says whether float64 holds an integer. The conversion of the largest one back is the processor's choice.
+func fits(n int64) bool { return n != math.MaxInt64 && int64(float64(n)) == n }
 
 // Values decodes spec.values. They are nil when there are none.
 func Values(hr *helmv2.HelmRelease) (Tree, error) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"path"
 	"regexp"
 	"strconv"
@@ -43,7 +44,8 @@ func (n *integers) protectPatches(dir string, k *kustypes.Kustomization, content
 	if n.objects == nil {
 		n.objects, n.inputs = map[string]bool{}, map[string]bool{}
 	}
-	n.patched = n.patched || len(k.Patches) > 0 || len(k.PatchesJson6902) > 0 || len(k.Transformers) > 0
+	n.patched = n.patched || len(k.Patches) > 0 || len(k.PatchesJson6902) > 0 || len(k.Transformers) > 0 ||
+		len(k.Components) > 0 // which are read after the resources that they patch
 	for _, file := range k.Resources {
 		n.objects[path.Join(dir, file)] = true
 	}
@@ -122,50 +124,42 @@ func (n *integers) protect(content []byte) []byte {
 	if !longNumber.Match(content) {
 		return content
 	}
-	lines := strings.SplitAfter(string(content), "\n")
+	text := lines{text: strings.SplitAfter(string(content), "\n")}
 	for decoder := yaml.NewDecoder(bytes.NewReader(content)); ; {
 		var document yaml.Node
 		err := decoder.Decode(&document)
 		if errors.Is(err, io.EOF) {
-			return []byte(strings.Join(lines, ""))
+			return text.bytes()
 		}
 		if err != nil {
 			return content // whoever reads it says what is wrong with it
 		}
-		n.protectScalars(&document, lines)
+		n.protectScalars(&document, &text)
 	}
 }
 
-// protectScalars works from the end of a document to its start, so that what is before stays where the parser has seen it.
-func (n *integers) protectScalars(node *yaml.Node, lines []string) {
-	for i := len(node.Content) - 1; i >= 0; i-- {
-		if node.Kind == yaml.MappingNode && i%2 == 0 {
-			continue // a key is a text in JSON anyway
+func (n *integers) protectScalars(node *yaml.Node, in *lines) {
+	for i, child := range node.Content {
+		if node.Kind != yaml.MappingNode || i%2 == 1 { // a key is a text in JSON anyway
+			n.protectScalars(child, in)
 		}
-		n.protectScalars(node.Content[i], lines)
 	}
 	var value int64
-	if node.Kind != yaml.ScalarNode || node.Style != 0 || node.Tag != "!!int" || node.Decode(&value) != nil || int64(float64(value)) == value {
+	if node.Kind != yaml.ScalarNode || node.Style != 0 || node.Tag != "!!int" || node.Decode(&value) != nil || fits(value) {
 		return
 	}
-	if node.Line < 1 || node.Line > len(lines) {
-		return
-	}
-	line := []rune(lines[node.Line-1])
-	if node.Column < 1 || node.Column > len(line) {
-		return
-	}
-	before, after, found := strings.Cut(string(line[node.Column-1:]), node.Value) // an anchor may stand before it
-	if !found {
+	text := protection + strconv.FormatInt(value, 10)
+	if !in.replace(node, strconv.Quote(text)) {
 		return
 	}
 	if n.protected == nil {
 		n.protected = map[string]int64{}
 	}
-	text := protection + strconv.FormatInt(value, 10)
 	n.protected[text] = value
-	lines[node.Line-1] = string(line[:node.Column-1]) + before + strconv.Quote(text) + after
 }
+
+// fits says whether float64 holds an integer. The conversion of the largest one back is the processor's choice.
+func fits(n int64) bool { return n != math.MaxInt64 && int64(float64(n)) == n }
 
 // restore makes integers of their texts. In a field that holds a text, such as one that a replacement has filled, they are their digits.
 func (n *integers) restore(object *unstructured.Unstructured, at schema.Field) {

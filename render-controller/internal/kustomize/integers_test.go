@@ -59,6 +59,9 @@ func TestIntegersAreExact(t *testing.T) {
 		"JSON patch of the subject": {nil, Input{Patches: patches(`[{"op": "add", "path": "/spec/n", "value": 9123456789012345677}]`), Substitution: substitution}, "  v: x\n  n: 9123456789012345677\n"},
 		"JSON patch of a base": {map[string]string{"kustomization.yaml": "resources: [base]\npatches:\n- target: {kind: Thing}\n  patch: '[{\"op\": \"remove\", \"path\": \"/spec/v\"}]'\n",
 			"base/kustomization.yaml": "resources: [../a.yaml]\n"}, Input{}, ""},
+		"JSON patch of a component": {map[string]string{"kustomization.yaml": "resources: [a.yaml]\ncomponents: [part]\n",
+			"part/kustomization.yaml": "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\npatches:\n- target: {kind: Thing}\n  patch: |-\n" +
+				"    - {op: test, path: /spec/id, value: 9123456789012345678}\n    - {op: add, path: /spec/n, value: 9123456789012345677}\n"}, Input{}, "  v: ${v}\n  n: 9123456789012345677\n"},
 		"replacement": {map[string]string{"kustomization.yaml": "resources: [a.yaml]\nreplacements:\n- source: {kind: Thing, fieldPath: spec.id}\n  targets:\n" +
 			"  - {select: {kind: Thing}, fieldPaths: [spec.n], options: {create: true}}\n"}, Input{}, "  v: ${v}\n  n: 9123456789012345678\n"},
 	} {

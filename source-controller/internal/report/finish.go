@@ -69,6 +69,7 @@ func (r *Reporter) Finish(ctx context.Context, e Ending) (ctrl.Result, error) {
 	log := ctrl.LoggerFrom(ctx)
 	logDecision(log, e)
 	if e.Decision.Step == plan.Rest {
+		r.forget(client.ObjectKeyFromObject(e.After)) // whoever resumes it starts anew
 		return ctrl.Result{}, nil
 	}
 	r.Emit(e.Before, e.After, e.Change)
