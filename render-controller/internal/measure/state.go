@@ -2,13 +2,13 @@ package measure
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// State is what there is at the time of a scrape. Every function is called for each scrape, and must not block.
+// State is what there is at the time of a scrape. Every function is called for each scrape, and must not wait for anything.
 type State struct {
 	// Trees returns how many artifacts the cache holds, and how many bytes they take.
 	Trees func() (entries int, bytes int64)
 	// Workers returns how many workers there are: with a job, and without.
 	Workers func() (busy, idle int)
-	// Stored returns how many bytes the sealed renderings take.
+	// Stored returns how many bytes the sealed renderings take; a file a subject.
 	Stored func() (int64, error)
 }
 
@@ -39,10 +39,7 @@ func (s *State) Collect(out chan<- prometheus.Metric) {
 	busy, idle := s.Workers()
 	gauge(workersDesc, float64(busy), "busy")
 	gauge(workersDesc, float64(idle), "idle")
-	stored, err := s.Stored()
-	if err != nil {
-		out <- prometheus.NewInvalidMetric(storedDesc, err)
-		return
+	if stored, err := s.Stored(); err == nil { // without an answer no series: an invalid one would fail the scrape of all others
+		gauge(storedDesc, float64(stored))
 	}
-	gauge(storedDesc, float64(stored))
 }
