@@ -27,7 +27,7 @@ const (
 )
 
 // TraitOf returns the trait of an object as it is applied: Jobs and Pods that are not restarted end, and so does whatever has a
-// time to live in its spec, which removes it.
+// time to live after its end in its spec, which removes it.
 func TraitOf(desired *unstructured.Unstructured) Trait {
 	if hasTimeToLive(desired) {
 		return Vanishes
@@ -44,12 +44,13 @@ func TraitOf(desired *unstructured.Unstructured) Trait {
 	return Lasts
 }
 
-// hasTimeToLive says whether the spec has a field for how long the object stays: ttlSecondsAfterFinished of a Job,
-// ttlStrategy, ttl and the like of others. Kinds that Kubernetes ships have it only for that purpose, and others too.
+// hasTimeToLive says whether the spec has a field for how long the object stays after its end: ttlSecondsAfterFinished of a Job
+// and its like (ttlSecondsAfterCompletion), or ttlStrategy of a workflow. A bare ttl says nothing of the object: that of a DNS
+// record is for how long its answer is kept.
 func hasTimeToLive(desired *unstructured.Unstructured) bool {
 	spec, _, _ := unstructured.NestedMap(desired.Object, "spec")
 	for field := range spec {
-		if rest, found := strings.CutPrefix(field, "ttl"); found && (rest == "" || strings.ToUpper(rest[:1]) == rest[:1]) {
+		if strings.HasPrefix(field, "ttlSecondsAfter") || field == "ttlStrategy" {
 			return true
 		}
 	}

@@ -38,8 +38,9 @@ func TestTraitOf(t *testing.T) {
 		"Pod that runs once": {"it is not restarted", "{apiVersion: v1, kind: Pod, spec: {restartPolicy: Never}}", completion.Ends},
 		"Pod until success":  {"it is not restarted after that", "{apiVersion: v1, kind: Pod, spec: {restartPolicy: OnFailure}}", completion.Ends},
 		"workflow":           {"its controller removes it", "{apiVersion: argoproj.io/v1alpha1, kind: Workflow, spec: {ttlStrategy: {}}}", completion.Vanishes},
-		"backup":             {"its controller removes it", "{apiVersion: velero.io/v1, kind: Backup, spec: {ttl: 24h}}", completion.Vanishes},
-		"DNS record":         {"a field that only begins alike", "{apiVersion: dns.example.org/v1, kind: Record, spec: {ttlseconds: 1}}", completion.Lasts},
+		"older workflow":     {"its controller removes it", "{apiVersion: argoproj.io/v1alpha1, kind: Workflow, spec: {ttlSecondsAfterCompletion: 1}}", completion.Vanishes},
+		"DNS record":         {"its time to live is that of an answer", "{apiVersion: dns.example.org/v1, kind: Record, spec: {ttl: 300}}", completion.Lasts},
+		"cache":              {"its time to live is that of entries", "{apiVersion: example.org/v1, kind: Cache, spec: {ttlSeconds: 1}}", completion.Lasts},
 		"Deployment":         {"it lasts", "{apiVersion: apps/v1, kind: Deployment, spec: {}}", completion.Lasts},
 		"without spec":       {"it lasts", "{apiVersion: v1, kind: ConfigMap, data: {ttl: x}}", completion.Lasts},
 	} {
