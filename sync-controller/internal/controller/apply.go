@@ -66,14 +66,15 @@ type applier interface {
 // applySet applies what is prepared and remembers what that did.
 func (r *reconciliation) applySet(ctx context.Context, state plan.State, by applier, set apply.Set, next content.Ref, deep bool) (done bool, err error) {
 	m := r.memory
-	contents, err := r.fingerprintKey().Contents(set)
+	key := r.fingerprintKey()
+	contents, err := key.Contents(set)
 	if err != nil {
 		return false, r.applyFailed(ctx, state, err)
 	}
 	drifted := m.pending.Clear()
 	options := apply.Options{Force: r.subject.Force(), Correcting: r.release.Version() == 0, Progress: &apply.Progress{}}
 	if !deep {
-		options.Unchanged = m.fingerprints.Unchanged(contents, r.live)
+		options.Unchanged = m.fingerprints.Unchanged(key, contents, r.live)
 	}
 	if !deep && r.release.Version() == 0 { // who asks, and a release, gets what is done once more
 		options.Done = m.fingerprints.Done(contents, drift.Deleted(drifted))
@@ -109,7 +110,7 @@ func (r *reconciliation) applied(planned inventory.Inventory, wrote bool) error 
 func (r *reconciliation) asLeft() bool {
 	a := &r.memory.attempt
 	return a.Verified && r.release.Version() == 0 && a.LastApplied.Tag == a.Goal.Tag &&
-		r.memory.fingerprints.AllAsLeft(subject.InventoryOf(r.subject), r.live)
+		r.memory.fingerprints.AllAsLeft(r.fingerprintKey(), subject.InventoryOf(r.subject), r.live)
 }
 
 // applyFailed ends the attempt. Ids that were gained stay in the inventory: some of them may exist.

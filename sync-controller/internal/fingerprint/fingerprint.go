@@ -5,8 +5,6 @@
 package fingerprint
 
 import (
-	"slices"
-
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
@@ -14,9 +12,10 @@ import (
 
 // Entry is what is remembered of an applied object.
 type Entry struct {
-	// Content is the keyed hash of what was applied, Live the fingerprint of the object afterwards.
+	// Content is the keyed hash of what was applied, Live the fingerprint of the object afterwards, User as whom that was.
 	Content string `json:"content"`
 	Live    string `json:"live"`
+	User    string `json:"user,omitempty"`
 
 	completion.State
 }
@@ -31,14 +30,14 @@ type Live func(id inventory.ID) (fingerprint string, found bool)
 type Key struct {
 	// Secret keys the hashes.
 	Secret []byte
-	// Manager is the field manager that applies, User as whom: for another account everything is asked for again, since it
-	// may have other rights.
+	// Manager is the field manager that applies, User as whom: for another account everything that exists is asked for again,
+	// since it may have other rights. What is done stays done.
 	Manager, User string
 }
 
 // Contents are the keyed hashes of what is applied.
 func (k Key) Contents(set apply.Set) (map[inventory.ID]string, error) {
-	return set.ContentMACs(slices.Concat(k.Secret, []byte(k.User)))
+	return set.ContentMACs(k.Secret)
 }
 
 // Update remembers what an apply of a set did. It says whether anything is remembered otherwise now.
@@ -52,7 +51,7 @@ func (s Set) Update(k Key, changes apply.ChangeSet, contents map[inventory.ID]st
 		case c.Live == nil:
 			continue
 		default:
-			now = Entry{Content: contents[c.ID], Live: apply.Fingerprint(k.Secret, k.Manager, c.Live)}
+			now = Entry{Content: contents[c.ID], Live: apply.Fingerprint(k.Secret, k.Manager, c.Live), User: k.User}
 			if now.Content == before.Content && now.Live == before.Live {
 				now.State = before.State
 			}
@@ -83,22 +82,23 @@ func (s Set) Retain(planned inventory.Inventory) (touched bool) {
 	return touched
 }
 
-// Unchanged says for which objects no request is needed: the same content was applied, and what is known of the live
-// object is what it was right after.
-func (s Set) Unchanged(contents map[inventory.ID]string, live Live) func(inventory.ID) bool {
+// Unchanged says for which objects no request is needed: the same content was applied as the same user, and what is known of
+// the live object is what it was right after.
+func (s Set) Unchanged(k Key, contents map[inventory.ID]string, live Live) func(inventory.ID) bool {
 	return func(id inventory.ID) bool {
 		have, known := s[id.String()]
-		return known && have.Content == contents[id] && s.AsLeft(id, live)
+		return known && have.Content == contents[id] && have.User == k.User && s.AsLeft(id, live)
 	}
 }
 
-// AllAsLeft says whether the set holds these objects and no others, all of them as they were left.
-func (s Set) AllAsLeft(objects inventory.Inventory, live Live) bool {
+// AllAsLeft says whether the set holds these objects and no others, all of them as this user left them, or done.
+func (s Set) AllAsLeft(k Key, objects inventory.Inventory, live Live) bool {
 	if len(objects) != len(s) {
 		return false
 	}
 	for id := range objects {
-		if !s.AsLeft(id, live) && !s[id.String()].Done {
+		have := s[id.String()]
+		if !have.Done && (have.User != k.User || !s.AsLeft(id, live)) {
 			return false
 		}
 	}

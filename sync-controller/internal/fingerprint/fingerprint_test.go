@@ -1,10 +1,15 @@
 package fingerprint
 
 import (
+	"maps"
 	"testing"
 
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/sluice-gitops/sluice/api/rendering"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
@@ -23,20 +28,24 @@ func TestUnchanged(t *testing.T) {
 		want    bool
 		moved   bool
 	}{
-		"as left":       {"both sides are as remembered", Set{key: {Content: "c", Live: "l"}}, "c", "l", true, true, true, false},
-		"other content": {"something else is to be applied", Set{key: {Content: "c", Live: "l"}}, "d", "l", true, true, false, false},
-		"changed":       {"somebody changed it", Set{key: {Content: "c", Live: "l"}}, "c", "m", true, false, false, true},
-		"gone":          {"somebody deleted it", Set{key: {Content: "c", Live: "l"}}, "c", "", false, false, false, true},
+		"as left":       {"both sides are as remembered", Set{key: {Content: "c", Live: "l", User: "us"}}, "c", "l", true, true, true, false},
+		"other content": {"something else is to be applied", Set{key: {Content: "c", Live: "l", User: "us"}}, "d", "l", true, true, false, false},
+		"changed":       {"somebody changed it", Set{key: {Content: "c", Live: "l", User: "us"}}, "c", "m", true, false, false, true},
+		"gone":          {"somebody deleted it", Set{key: {Content: "c", Live: "l", User: "us"}}, "c", "", false, false, false, true},
 		"never applied": {"nothing is known of it", Set{}, "c", "l", true, false, false, false},
-		"nothing known": {"an object without our fields has no fingerprint", Set{key: {Content: "c", Live: ""}}, "c", "", true, false, false, false},
+		"nothing known": {"an object without our fields has no fingerprint", Set{key: {Content: "c", Live: "", User: "us"}}, "c", "", true, false, false, false},
+		"other user":    {"another account may have other rights", Set{key: {Content: "c", Live: "l", User: "them"}}, "c", "l", true, true, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			live := func(inventory.ID) (string, bool) { return tc.live, tc.found }
 			if got := tc.set.AsLeft(id, live); got != tc.asLeft {
 				t.Errorf("%s: as left %t", tc.reason, got)
 			}
-			if got := tc.set.Unchanged(map[inventory.ID]string{id: tc.content}, live)(id); got != tc.want {
+			if got := tc.set.Unchanged(Key{User: "us"}, map[inventory.ID]string{id: tc.content}, live)(id); got != tc.want {
 				t.Errorf("%s: unchanged %t", tc.reason, got)
+			}
+			if got := tc.set.AllAsLeft(Key{User: "us"}, inventory.Inventory{id: "v1"}, live); got != (tc.asLeft && name != "other user") {
+				t.Errorf("%s: all as left %t", tc.reason, got)
 			}
 			found, moved := tc.set.Moved(inventory.Inventory{id: "v1"}, live)[id]
 			if moved != tc.moved || (moved && found != tc.found) {
@@ -74,6 +83,34 @@ func TestDone(t *testing.T) {
 	}
 }
 
+// TestContentsWhateverTheUser: what is done stays done when another account applies.
+func TestContentsWhateverTheUser(t *testing.T) {
+	job := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "batch/v1", "kind": "Job", "metadata": map[string]any{"namespace": "apps", "name": "migrate"},
+	}}
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(job.GroupVersionKind(), meta.RESTScopeNamespace)
+	applier := apply.Applier{Client: fake.NewClientBuilder().WithRESTMapper(mapper).Build(), Owner: inventory.Owner{Namespace: "apps", Name: "app"}}
+	set, err := applier.Prepare([]rendering.Object{{Object: job}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := Key{Secret: []byte("key"), User: "one"}.Contents(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Key{Secret: []byte("key"), User: "other"}.Contents(set)
+	if err != nil || len(one) != 1 || !maps.Equal(one, other) {
+		t.Errorf("%v: got %v as one user and %v as another", err, one, other)
+	}
+	for id, content := range one {
+		done := Set{id.String(): {Content: content, User: "one", State: completion.State{Done: true}}}
+		if !done.Done(other, nil)(id) {
+			t.Error("what one user has brought to its end runs again as another")
+		}
+	}
+}
+
 // What is done is remembered for as long as the content is the same, and counts as being as it was left.
 func TestDoneIsRemembered(t *testing.T) {
 	id := inventory.ID{Namespace: "apps", Name: "migrate"}
@@ -88,7 +125,7 @@ func TestDoneIsRemembered(t *testing.T) {
 		t.Error("nothing has changed")
 	}
 	inv := inventory.Inventory{id: "v1"}
-	if len(s.Moved(inv, absent)) > 0 || !s.AllAsLeft(inv, absent) {
+	if len(s.Moved(inv, absent)) > 0 || !s.AllAsLeft(Key{User: "them"}, inv, absent) {
 		t.Error("an object that is done is missed")
 	}
 	created := apply.ChangeSet{{Entry: inventory.Entry{ID: id}, Action: apply.Created, Live: &metav1.PartialObjectMetadata{}}}
