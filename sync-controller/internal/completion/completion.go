@@ -77,14 +77,20 @@ type Departure struct {
 }
 
 // Gone is the state of an object that is not there any more. Of one that removes itself and went unseen, the end is taken as
-// seen: to run something twice does more harm than to have somebody ask for it.
-func (s State) Gone(d Departure) State {
-	s.Ended = s.Ended || d.Ended
+// seen: to run something twice does more harm than to have somebody ask for it. Last metadata that tell of the end, or that
+// there was none, count more than what was seen before: a Job may have looked ended while it waited to try again.
+func (s State) Gone(kind schema.GroupKind, d Departure) State {
+	s.Ended = d.Ended || s.Ended && (d.Unseen || !MetadataTell(kind))
 	s.Done = s.Ended || d.Collected || d.Unseen && s.Trait == Vanishes
 	return s
 }
 
-// LooksFor says whether only a look at the live object tells whether it has ended: metadata do of a Job.
+// MetadataTell says whether the metadata of an object of the kind tell of its end: those of a Job.
+func MetadataTell(kind schema.GroupKind) bool {
+	return kind == schema.GroupKind{Group: "batch", Kind: "Job"}
+}
+
+// LooksFor says whether only a look at the live object tells whether it has ended.
 func (s State) LooksFor(kind schema.GroupKind) bool {
-	return s.Trait != Lasts && !s.Ended && kind != schema.GroupKind{Group: "batch", Kind: "Job"}
+	return s.Trait != Lasts && !s.Ended && !MetadataTell(kind)
 }

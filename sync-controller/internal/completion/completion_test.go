@@ -56,6 +56,7 @@ func TestGone(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason    string
 		before    completion.State
+		kind      string
 		departure completion.Departure
 		done      bool
 	}{
@@ -76,10 +77,22 @@ func TestGone(t *testing.T) {
 		"deleted unseen": {
 			reason: "it does not remove itself", before: completion.State{Trait: completion.Ends}, departure: completion.Departure{Unseen: true},
 		},
+		"Job that looked ended": {
+			reason: "its last metadata know better: it was trying again", kind: "Job", before: completion.State{Trait: completion.Ends, Ended: true},
+		},
+		"Job that ended": {
+			reason: "its last metadata say so", kind: "Job", before: completion.State{Trait: completion.Ends},
+			departure: completion.Departure{Ended: true}, done: true,
+		},
+		"Job that ended, cleared away unseen": {
+			reason: "there are no last metadata, and its end was seen", kind: "Job", before: completion.State{Trait: completion.Ends, Ended: true},
+			departure: completion.Departure{Unseen: true}, done: true,
+		},
 		"collected": {reason: "it went with its owner", departure: completion.Departure{Collected: true}, done: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.before.Gone(c.departure); got.Done != c.done || got.Trait != c.before.Trait {
+			kind := schema.GroupKind{Group: "batch", Kind: c.kind}
+			if got := c.before.Gone(kind, c.departure); got.Done != c.done || got.Trait != c.before.Trait {
 				t.Errorf("%s: got %+v, want done %v", c.reason, got, c.done)
 			}
 		})

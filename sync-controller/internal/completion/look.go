@@ -62,9 +62,9 @@ func Done(ctx context.Context, reader client.Reader, departed []Departed, ours f
 	done := make(map[inventory.ID]State)
 	var errs []error
 	for _, d := range departed {
-		next := d.Gone(d.Departure)
+		next := d.Gone(d.ID.GroupKind, d.Departure)
 		if !next.Done && collected(ctx, reader, d.ID.Namespace, d.Owners, ours) {
-			next = d.Gone(Departure{Collected: true})
+			next = d.Gone(d.ID.GroupKind, Departure{Collected: true})
 		}
 		if !next.Done {
 			continue

@@ -60,8 +60,8 @@ func (r *reconciliation) noteEnds(ctx context.Context) error {
 	for id, tells := range m.pending.TakeEnds() {
 		state := m.fingerprints.State(id)
 		switch {
-		case tells:
-			state.Ended = true
+		case completion.MetadataTell(id.GroupKind):
+			state.Ended = tells
 			ended[id] = state
 		case state.LooksFor(id.GroupKind):
 			look = append(look, inventory.Entry{ID: id, Version: ours[id]})

@@ -4,13 +4,7 @@ import (
 	"bytes"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 )
-
-// tellsItsEnd says whether metadata tell when an object of the kind has come to its end: see [ended].
-func tellsItsEnd(kind schema.GroupKind) bool {
-	return kind == schema.GroupKind{Group: "batch", Kind: "Job"}
-}
 
 // ended says whether a Job has finished, from the names of the fields in its status, which managedFields hold. A Job that
 // succeeded has a time of completion. One that failed has none, but conditions and failed pods, and no active ones; a Job that

@@ -11,15 +11,15 @@ func (p *Pending) TakeEnds() map[inventory.ID]bool {
 	return taken
 }
 
-// end notes whether an object whose status has moved has ended.
+// end notes whether an object whose status has moved has ended. The last word counts: a Job may look ended, and run again.
 func (p *Pending) end(s Signal) {
 	if p.ends == nil {
 		p.ends = make(map[inventory.ID]bool)
 	}
-	p.ends[s.Object.ID] = p.ends[s.Object.ID] || s.Ended
+	p.ends[s.Object.ID] = s.Ended
 }
 
-// Deleted are the objects that signals call gone before they had ended.
+// Deleted are the objects that were seen to go, and whose last metadata tell of no end.
 func Deleted(signals []Signal) map[inventory.ID]bool {
 	deleted := make(map[inventory.ID]bool)
 	for _, s := range signals {

@@ -104,13 +104,17 @@ func (q *Queue) signal() {
 	}
 }
 
-// merge lets the weightier of two signals stand. That an object has ended stays true.
+// merge lets the weightier of two signals stand. Whether the object has ended, the later one knows, if it is about the same
+// object: one that follows a departure is about the next.
 func merge(element *list.Element, s Signal) {
 	there, ok := element.Value.(*Signal)
 	if !ok {
 		return
 	}
-	ended := there.Ended || s.Ended
+	ended := s.Ended
+	if there.Type == Gone && s.Type != Gone {
+		ended = there.Ended
+	}
 	if s.Type > there.Type {
 		*there = s
 	}

@@ -20,6 +20,27 @@ func signal(owner, object string, kind drift.Type, manager string) drift.Signal 
 	}
 }
 
+// told is a signal that says whether the object has ended.
+func told(object string, kind drift.Type, ended bool) drift.Signal {
+	s := signal("o", object, kind, "")
+	s.Ended = ended
+	return s
+}
+
+// TestEndsAreTheLastWord: a Job that looked ended and runs again has not ended.
+func TestEndsAreTheLastWord(t *testing.T) {
+	var p drift.Pending
+	for _, ended := range []bool{false, true, false} {
+		p.Put(told("a", drift.StatusChanged, ended))
+	}
+	p.Put(told("b", drift.StatusChanged, false))
+	p.Put(told("b", drift.StatusChanged, true))
+	want := map[inventory.ID]bool{{Name: "a"}: false, {Name: "b"}: true}
+	if diff := cmp.Diff(want, p.TakeEnds()); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestQueue(t *testing.T) {
 	for name, c := range map[string]struct {
 		reason string
@@ -41,6 +62,19 @@ func TestQueue(t *testing.T) {
 				signal("o", "a", drift.Changed, "kubectl"), signal("o", "a", drift.StatusChanged, "x"),
 			},
 			want: []drift.Signal{signal("o", "a", drift.Changed, "kubectl"), signal("o", "b", drift.StatusChanged, "")},
+		},
+		"ended": {
+			reason: "the later one knows whether it has ended",
+			limit:  10,
+			put: []drift.Signal{
+				told("a", drift.StatusChanged, true), told("a", drift.StatusChanged, false),
+				told("b", drift.StatusChanged, true), told("b", drift.Gone, false),
+				told("c", drift.StatusChanged, false), told("c", drift.Gone, true),
+				told("d", drift.Gone, true), told("d", drift.StatusChanged, false),
+			},
+			want: []drift.Signal{
+				told("a", drift.StatusChanged, false), told("b", drift.Gone, false), told("c", drift.Gone, true), told("d", drift.Gone, true),
+			},
 		},
 		"nothing": {
 			reason: "a signal of nothing is none",

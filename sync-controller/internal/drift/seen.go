@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/apply"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -59,7 +60,7 @@ func (l Lens) See(live *metav1.PartialObjectMetadata) *Seen {
 		ResourceVersion: live.ResourceVersion,
 		Fingerprint:     apply.Fingerprint(l.Key, l.Manager, live),
 		Deleting:        live.DeletionTimestamp != nil,
-		Ended:           tellsItsEnd(l.Kind) && ended(live.ManagedFields),
+		Ended:           completion.MetadataTell(l.Kind) && ended(live.ManagedFields),
 		Owners:          live.OwnerReferences,
 	}
 	if owner, named := inventory.OwnerIn(live.Labels, l.OwnerGroup); named {

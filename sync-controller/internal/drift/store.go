@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
@@ -37,7 +38,7 @@ func (s *store) Transformer() cache.TransformFunc {
 		}
 		live.Annotations, live.Finalizers = nil, nil
 		for i, e := range live.ManagedFields {
-			tells := tellsItsEnd(s.lens.Kind) && e.Subresource == statusSubresource
+			tells := completion.MetadataTell(s.lens.Kind) && e.Subresource == statusSubresource
 			if e.Manager != s.lens.Manager && !tells {
 				live.ManagedFields[i].FieldsV1 = nil
 			}

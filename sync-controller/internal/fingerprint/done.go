@@ -6,14 +6,14 @@ import (
 )
 
 // Done says for which objects of a content it is no surprise that they are gone: the same content was applied, and has come to
-// its end, or removes itself then. Those in deleted are known to have gone before.
+// its end, or removes itself then. Those in deleted were seen to go, and their last metadata told of no end.
 func (s Set) Done(contents map[inventory.ID]string, deleted map[inventory.ID]bool) func(inventory.ID) bool {
 	return func(id inventory.ID) bool {
 		have, known := s[id.String()]
 		if !known || have.Content != contents[id] {
 			return false
 		}
-		return have.Done || !deleted[id] && have.Gone(completion.Departure{Unseen: true}).Done
+		return have.Done || have.Gone(id.GroupKind, completion.Departure{Unseen: !deleted[id]}).Done
 	}
 }
 

@@ -72,6 +72,7 @@ func TestDone(t *testing.T) {
 		"not ended":      {"its end was not seen", entry(completion.State{Trait: completion.Ends}), "c", false, false},
 		"removes itself": {"nobody saw it go", entry(completion.State{Trait: completion.Vanishes}), "c", false, true},
 		"deleted before": {"it was seen to go before its end", entry(completion.State{Trait: completion.Vanishes}), "c", true, false},
+		"cleared away":   {"its end was seen before it went", entry(completion.State{Trait: completion.Ends, Ended: true}), "c", true, true},
 		"never applied":  {"nothing is known of it", Set{}, "", false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
