@@ -5,6 +5,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
 // leaveDone takes the signals out that are about objects which are done, and remembers them as such.
@@ -37,4 +38,11 @@ func (in Input) leaveDone(ctx context.Context) error {
 		return in.Save()
 	}
 	return nil
+}
+
+// done says which objects are not to be made when they turn out not to exist. Those that a watch calls gone were looked at: see
+// leaveDone. Any other may have come to its end as well, for instance when another subject hands it over.
+func (in Input) done(contents map[inventory.ID]string) func(inventory.ID) bool {
+	is := in.Fingerprints.Done(contents, nil)
+	return func(id inventory.ID) bool { return in.Signals[id].Type != drift.Gone && is(id) }
 }

@@ -116,7 +116,9 @@ func (in Input) correct(ctx context.Context) (apply.ChangeSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	changes, err := applier.Apply(ctx, part, apply.Options{Force: in.Force, Separately: true, Correcting: true})
+	changes, err := applier.Apply(ctx, part, apply.Options{
+		Force: in.Force, Separately: true, Correcting: true, Done: in.done(contents),
+	})
 	if in.Fingerprints.Update(in.Key, changes, contents, part.Traits()) {
 		if saveErr := in.Save(); saveErr != nil && err == nil {
 			err = saveErr
