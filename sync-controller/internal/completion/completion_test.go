@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -103,8 +104,14 @@ func TestGone(t *testing.T) {
 type objects map[string]*unstructured.Unstructured
 
 func (o objects) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
-	found, ok := o[into.GetObjectKind().GroupVersionKind().Kind+"/"+key.Name]
-	if !ok {
+	kind := into.GetObjectKind().GroupVersionKind()
+	found, ok := o[kind.Kind+"/"+key.Name]
+	switch {
+	case kind.Kind == "Removed":
+		return &meta.NoKindMatchError{GroupKind: kind.GroupKind()}
+	case key.Name == "unreadable":
+		return apierrors.NewForbidden(schema.GroupResource{}, key.Name, nil)
+	case !ok:
 		return apierrors.NewNotFound(schema.GroupResource{}, key.Name)
 	}
 	switch target := into.(type) {
@@ -141,13 +148,17 @@ func TestEnded(t *testing.T) {
 			want[entry("Thing", name).ID] = true
 		}
 	}
-	found, err := completion.Ended(t.Context(), there, append(look, entry("Thing", "gone")))
+	look = append(look, entry("Thing", "gone"), entry("Removed", "kind"), entry("Thing", "unreadable"))
+	found, unread := completion.Ended(t.Context(), there, look)
 	got := map[inventory.ID]bool{}
 	for _, id := range found {
 		got[id] = true
 	}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("%v %s", err, diff)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, told := unread[entry("Thing", "unreadable").ID]; !told || len(unread) != 1 {
+		t.Errorf("got %v, want the one that cannot be read", unread)
 	}
 }
 
@@ -178,10 +189,25 @@ func TestDone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.departed.Entry = entry("Thing", name)
 			ours := func(id inventory.ID) bool { return id == entry("Owner", "ours").ID }
-			done, err := completion.Done(t.Context(), there, []completion.Departed{c.departed}, ours)
-			if _, got := done[c.departed.ID]; got != c.done || err != nil {
-				t.Errorf("%s: got %v, %v", c.reason, done, err)
+			done, unread := completion.Done(t.Context(), there, []completion.Departed{c.departed}, ours)
+			if _, got := done[c.departed.ID]; got != c.done || len(unread) > 0 {
+				t.Errorf("%s: got %v, %v", c.reason, done, unread)
 			}
 		})
+	}
+}
+
+// TestUnreadKeepsNothingElse: of departed objects one that cannot be read is told apart, and one whose kind is gone is not done.
+func TestUnreadKeepsNothingElse(t *testing.T) {
+	var departed []completion.Departed
+	for _, e := range []inventory.Entry{entry("Thing", "unreadable"), entry("Removed", "kind"), entry("Thing", "ended")} {
+		departed = append(departed, completion.Departed{Entry: e, Departure: completion.Departure{Ended: true}})
+	}
+	done, unread := completion.Done(t.Context(), objects{}, departed, func(inventory.ID) bool { return false })
+	if _, ended := done[entry("Thing", "ended").ID]; !ended || len(done) != 1 {
+		t.Errorf("done: %v, want the one that has ended", done)
+	}
+	if _, told := unread[entry("Thing", "unreadable").ID]; !told || len(unread) != 1 || !apierrors.IsForbidden(unread.Err()) {
+		t.Errorf("unread: %v, want the one that cannot be read", unread)
 	}
 }

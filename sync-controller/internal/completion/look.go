@@ -1,8 +1,10 @@
 package completion
 
 import (
+	"cmp"
 	"context"
-	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,11 +18,26 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
-// Ended reads objects, one request each, and returns those that have come to their end. What cannot be read is not among them,
-// and in the error, unless it does not exist.
-func Ended(ctx context.Context, reader client.Reader, entries []inventory.Entry) ([]inventory.ID, error) {
+// Unread are the objects that could not be read, and why.
+type Unread map[inventory.ID]error
+
+// Err says what was wrong with the first of them; nil when there are none.
+func (u Unread) Err() error {
+	ids := slices.SortedFunc(maps.Keys(u), func(a, b inventory.ID) int { return cmp.Compare(a.String(), b.String()) })
+	switch len(ids) {
+	case 0:
+		return nil
+	case 1:
+		return fmt.Errorf("read %s: %w", inventory.Describe(ids[0]), u[ids[0]])
+	}
+	return fmt.Errorf("%d objects cannot be read, the first is %s: %w", len(ids), inventory.Describe(ids[0]), u[ids[0]])
+}
+
+// Ended reads objects, one request each, and returns those that have come to their end, and those that could not be read.
+// What does not exist, or is of a kind that does not, is in neither.
+func Ended(ctx context.Context, reader client.Reader, entries []inventory.Entry) ([]inventory.ID, Unread) {
 	var ended []inventory.ID
-	var errs []error
+	unread := make(Unread)
 	for _, e := range entries {
 		live := &unstructured.Unstructured{}
 		live.SetGroupVersionKind(e.Kind())
@@ -28,11 +45,11 @@ func Ended(ctx context.Context, reader client.Reader, entries []inventory.Entry)
 		switch {
 		case err == nil && hasEnded(live):
 			ended = append(ended, e.ID)
-		case !apierrors.IsNotFound(err):
-			errs = append(errs, err)
+		case err != nil && !apierrors.IsNotFound(err) && !meta.IsNoMatchError(err):
+			unread[e.ID] = err
 		}
 	}
-	return ended, errors.Join(errs...)
+	return ended, unread
 }
 
 // hasEnded says whether a live object's status says that it is over: by the time of its end, or by its phase.
@@ -57,10 +74,10 @@ type Departed struct {
 }
 
 // Done returns the states of those departed objects that are done. It makes a request for each of them, because a watch calls an
-// object gone that has only lost its label, and one per owner of the others.
-func Done(ctx context.Context, reader client.Reader, departed []Departed, ours func(inventory.ID) bool) (map[inventory.ID]State, error) {
-	done := make(map[inventory.ID]State)
-	var errs []error
+// object gone that has only lost its label, and one per owner of the others. Of those that could not be read nobody knows; an
+// object whose kind is gone counts as not done.
+func Done(ctx context.Context, reader client.Reader, departed []Departed, ours func(inventory.ID) bool) (map[inventory.ID]State, Unread) {
+	done, unread := make(map[inventory.ID]State), make(Unread)
 	for _, d := range departed {
 		next := d.Gone(d.ID.GroupKind, d.Departure)
 		if !next.Done && collected(ctx, reader, d.ID.Namespace, d.Owners, ours) {
@@ -75,11 +92,11 @@ func Done(ctx context.Context, reader client.Reader, departed []Departed, ours f
 		switch {
 		case apierrors.IsNotFound(err):
 			done[d.ID] = next
-		case err != nil:
-			errs = append(errs, err)
+		case err != nil && !meta.IsNoMatchError(err):
+			unread[d.ID] = err
 		}
 	}
-	return done, errors.Join(errs...)
+	return done, unread
 }
 
 // collected says whether an object that is gone was collected with its owners: it had some, and none of them is there any

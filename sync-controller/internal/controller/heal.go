@@ -67,8 +67,8 @@ func (r *reconciliation) noteEnds(ctx context.Context) error {
 			look = append(look, inventory.Entry{ID: id, Version: ours[id]})
 		}
 	}
-	found, err := r.look(ctx, look)
-	if err != nil {
+	found, unread := r.look(ctx, look)
+	if err := unread.Err(); err != nil {
 		ctrl.LoggerFrom(ctx).V(logkey.Debug).Info("ends of objects are not looked for", logkey.Objects, len(look), logkey.Problem, err.Error())
 	}
 	for _, id := range found {
@@ -82,13 +82,18 @@ func (r *reconciliation) noteEnds(ctx context.Context) error {
 	return r.saveFingerprints()
 }
 
-func (r *reconciliation) look(ctx context.Context, at []inventory.Entry) ([]inventory.ID, error) {
+// look says which of the objects have come to their end, and which could not be read.
+func (r *reconciliation) look(ctx context.Context, at []inventory.Entry) ([]inventory.ID, completion.Unread) {
 	if len(at) == 0 {
 		return nil, nil
 	}
 	reader, err := r.reader()
 	if err != nil {
-		return nil, err
+		unread := make(completion.Unread, len(at))
+		for _, e := range at {
+			unread[e.ID] = err
+		}
+		return nil, unread
 	}
 	return completion.Ended(ctx, reader, at)
 }

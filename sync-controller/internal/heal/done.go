@@ -8,8 +8,9 @@ import (
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
 )
 
-// leaveDone takes the signals out that are about objects which are done, and remembers them as such.
-func (in Input) leaveDone(ctx context.Context) error {
+// leaveDone takes the signals out that are about objects which are done, and remembers them as such. It returns those of which
+// that could not be found out.
+func (in Input) leaveDone(ctx context.Context) (completion.Unread, error) {
 	var gone []completion.Departed
 	for id, s := range in.Signals {
 		if s.Type != drift.Gone {
@@ -21,23 +22,30 @@ func (in Input) leaveDone(ctx context.Context) error {
 		})
 	}
 	if len(gone) == 0 {
-		return nil
+		return nil, nil
 	}
 	reader, err := in.Reader()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	done, err := completion.Done(ctx, reader, gone, in.Ours)
-	if err != nil {
-		return err
-	}
+	done, unread := completion.Done(ctx, reader, gone, in.Ours)
 	for id := range done {
 		delete(in.Signals, id)
 	}
 	if in.Fingerprints.SetStates(done) {
-		return in.Save()
+		return unread, in.Save()
 	}
-	return nil
+	return unread, nil
+}
+
+// take takes the signals about these objects out.
+func (in Input) take(unread completion.Unread) map[inventory.ID]drift.Signal {
+	taken := make(map[inventory.ID]drift.Signal, len(unread))
+	for id := range unread {
+		taken[id] = in.Signals[id]
+		delete(in.Signals, id)
+	}
+	return taken
 }
 
 // done says which objects are not to be made when they turn out not to exist. Those that a watch calls gone were looked at: see

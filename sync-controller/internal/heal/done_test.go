@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -122,4 +123,33 @@ func TestDoneIsNotMade(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestUnreadableKeepsNothingElse: of objects that are gone at once, one that cannot be looked up does not keep the others from
+// being made again.
+func TestUnreadableKeepsNothingElse(t *testing.T) {
+	job, one, two := idOf(jobs, "migrate"), idOf(configMaps, "one"), idOf(configMaps, "two")
+	signal := func(id inventory.ID, kind drift.Type, ended bool) drift.Signal {
+		return drift.Signal{Object: inventory.Entry{ID: id, Version: "v1"}, Type: kind, Ended: ended}
+	}
+	in, made := input(t, map[inventory.ID]completion.State{job: {}, one: {}, two: {}},
+		signal(job, drift.Gone, true), signal(one, drift.Gone, false), signal(two, drift.Changed, false))
+	in.Reader = func() (client.Reader, error) { return unreadable{}, nil }
+	out, err := Correct(t.Context(), in)
+	if err != nil || !apierrors.IsForbidden(out.Err) {
+		t.Fatal(err, out.Err)
+	}
+	if _, refused := out.Refused[job]; !refused || len(out.Refused) != 1 || in.Contentions[job] == nil {
+		t.Errorf("refused %v, want what cannot be looked up", out.Refused)
+	}
+	if len(made) != 2 || made[job.Name] || len(out.Corrections) != 2 {
+		t.Errorf("made %v, want the others", made)
+	}
+}
+
+// unreadable is a reader that may read nothing.
+type unreadable struct{ client.Reader }
+
+func (unreadable) Get(_ context.Context, key client.ObjectKey, _ client.Object, _ ...client.GetOption) error {
+	return apierrors.NewForbidden(schema.GroupResource{}, key.Name, nil)
 }

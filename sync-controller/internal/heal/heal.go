@@ -62,16 +62,23 @@ type Output struct {
 
 // Correct looks at the signalled objects and corrects those that are not as they were applied. The error is the context's.
 //
-// What is gone because it has come to its end is not made again, and no correction.
+// What is gone because it has come to its end is not made again, and no correction. What cannot be looked up is left for later,
+// and keeps nothing else.
 func Correct(ctx context.Context, in Input) (Output, error) {
-	if err := in.leaveDone(ctx); err != nil {
+	unread, err := in.leaveDone(ctx)
+	if err != nil {
 		return in.outcome(ctx, nil, err)
 	}
-	if len(in.Signals) == 0 {
-		return Output{}, nil
+	left := in.take(unread)
+	var changes apply.ChangeSet
+	if len(in.Signals) > 0 {
+		changes, err = in.correct(ctx)
 	}
-	changes, err := in.correct(ctx)
-	return in.outcome(ctx, changes, err)
+	out, ended := in.outcome(ctx, changes, err)
+	if ended == nil && len(left) > 0 {
+		in.refuse(&out, left, unread.Err())
+	}
+	return out, ended
 }
 
 // outcome is what became of the signals, given what was changed, and what went wrong.
@@ -81,10 +88,7 @@ func (in Input) outcome(ctx context.Context, changes apply.ChangeSet, err error)
 	}
 	var out Output
 	if err != nil {
-		out.Err, out.Refused = err, refused(in.Signals, err)
-		for id := range out.Refused {
-			in.Contentions.Refused(id, in.Now)
-		}
+		in.refuse(&out, refused(in.Signals, err), err)
 	}
 	for _, c := range changes.Changed() {
 		out.Corrections = append(out.Corrections, Correction{
@@ -92,6 +96,18 @@ func (in Input) outcome(ctx context.Context, changes apply.ChangeSet, err error)
 		})
 	}
 	return out, nil
+}
+
+// refuse leaves signals for later, because of an error.
+func (in Input) refuse(out *Output, signals map[inventory.ID]drift.Signal, err error) {
+	out.Err = errors.Join(out.Err, err)
+	if out.Refused == nil {
+		out.Refused = make(map[inventory.ID]drift.Signal, len(signals))
+	}
+	for id, s := range signals {
+		out.Refused[id] = s
+		in.Contentions.Refused(id, in.Now)
+	}
 }
 
 // correct applies the part of the content that the signals are about.
