@@ -189,6 +189,11 @@ func (r *reconciliation) remember(changes apply.ChangeSet, contents map[inventor
 	if failed == nil {
 		touched = m.fingerprints.Retain(set.Inventory()) || touched
 	}
+	for _, c := range changes {
+		if c.Live != nil { // it may be another one than before, or have been there before it was applied
+			r.lookFor(c.ID)
+		}
+	}
 	m.attempt.AddChanges(changes, r.Now())
 	if touched {
 		if err := r.saveFingerprints(); err != nil {

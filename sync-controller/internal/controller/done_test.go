@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -180,6 +181,50 @@ func TestDoneWhileNobodyWatches(t *testing.T) {
 				return
 			}
 			s.healed(c.empty(), live.GetUID())
+		})
+	}
+}
+
+// TestEndBeforeAWatchListsIt: an end that no watch tells of, because it was there before the first listing, is looked for.
+func TestEndBeforeAWatchListsIt(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		reason         string
+		refused        int
+		before, listed func(*stack)
+	}{
+		"between two processes": {"it ended while none ran", 0, func(s *stack) { s.stop() }, func(s *stack) { s.start() }},
+		"after the first apply": {
+			"its kind was not watched yet", 1000, func(*stack) {}, func(s *stack) { s.refuse.again(0) },
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pod := runOnce()["Pod"]
+			s := newStack(t)
+			s.refuse = &refusal{path: "/api/v1/pods", times: c.refused}
+			s.start()
+			ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = time.Hour })
+			s.render(ks, first, pod.object(s, "example.org/a:1"))
+			s.ready(ks, "True", "ReconciliationSucceeded", first)
+			if c.refused == 0 {
+				s.idle(time.Second)
+			}
+			c.before(s)
+			live := pod.empty()
+			s.get(live, "migrate")
+			pod.end(s, live)
+			s.requests.take()
+			c.listed(s)
+			s.eventually("its end is looked for", func() string {
+				if slices.Contains(s.requests.take(), "GET pods") {
+					return ""
+				}
+				return "nobody has read it"
+			})
+			s.idle(time.Second)
+			s.clear(pod.empty())
+			s.stays(pod.empty(), c.reason)
 		})
 	}
 }

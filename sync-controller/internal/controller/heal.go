@@ -5,11 +5,8 @@ import (
 	"maps"
 	"time"
 
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/api/logkey"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/completion"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/drift"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/heal"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/inventory"
@@ -38,6 +35,9 @@ func (r *reconciliation) heal(ctx context.Context) error {
 	for _, s := range out.Refused {
 		m.pending.Put(s)
 	}
+	for _, c := range out.Corrections {
+		r.lookFor(c.ID)
+	}
 	return r.tellDrift(ctx, out)
 }
 
@@ -49,53 +49,6 @@ func (r *reconciliation) healer() (heal.Applier, error) {
 func (r *reconciliation) reader() (client.Reader, error) {
 	t, err := r.target()
 	return t.Client, err
-}
-
-// noteEnds remembers which of the objects whose status has moved have come to their end: once they are gone, nothing tells.
-func (r *reconciliation) noteEnds(ctx context.Context) error {
-	m := r.memory
-	ended := make(map[inventory.ID]completion.State)
-	var look []inventory.Entry
-	ours := subject.InventoryOf(r.subject)
-	for id, tells := range m.pending.TakeEnds() {
-		state := m.fingerprints.State(id)
-		switch {
-		case completion.MetadataTell(id.GroupKind):
-			state.Ended = tells
-			ended[id] = state
-		case state.LooksFor(id.GroupKind):
-			look = append(look, inventory.Entry{ID: id, Version: ours[id]})
-		}
-	}
-	found, unread := r.look(ctx, look)
-	if err := unread.Err(); err != nil {
-		ctrl.LoggerFrom(ctx).V(logkey.Debug).Info("ends of objects are not looked for", logkey.Objects, len(look), logkey.Problem, err.Error())
-	}
-	for _, id := range found {
-		state := m.fingerprints.State(id)
-		state.Ended = true
-		ended[id] = state
-	}
-	if !m.fingerprints.SetStates(ended) {
-		return nil
-	}
-	return r.saveFingerprints()
-}
-
-// look says which of the objects have come to their end, and which could not be read.
-func (r *reconciliation) look(ctx context.Context, at []inventory.Entry) ([]inventory.ID, completion.Unread) {
-	if len(at) == 0 {
-		return nil, nil
-	}
-	reader, err := r.reader()
-	if err != nil {
-		unread := make(completion.Unread, len(at))
-		for _, e := range at {
-			unread[e.ID] = err
-		}
-		return nil, unread
-	}
-	return completion.Ended(ctx, reader, at)
 }
 
 // catchUp reports what a watch would have, had there been one: objects that are not as they were left.

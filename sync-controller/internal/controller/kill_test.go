@@ -288,7 +288,8 @@ func TestRecordRefused(t *testing.T) {
 
 // refusal answers some requests of a kind with an error, as an API server in trouble does.
 type refusal struct {
-	line  string
+	line  string // see describe
+	path  string // or the path, of what is in no namespace
 	mu    sync.Mutex
 	times int
 }
@@ -303,7 +304,7 @@ func (r *refusal) again(times int) {
 func (r *refusal) wrap(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(req *http.Request) (*http.Response, error) {
 		r.mu.Lock()
-		refused := r.times > 0 && describe(req) == r.line
+		refused := r.times > 0 && (describe(req) == r.line && r.line != "" || req.URL.Path == r.path)
 		if refused {
 			r.times--
 		}

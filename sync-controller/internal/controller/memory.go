@@ -51,6 +51,9 @@ type memory struct {
 	expressions dependency.Expressions
 	// unwatchedSince is since when objects may have changed unseen without having been compared; zero when they have not.
 	unwatchedSince time.Time
+	// unlistedSince is since when there are objects whose end is to be looked for as soon as a watch has listed them; zero when
+	// there are none.
+	unlistedSince time.Time
 	// unrenderedSince is since when there is no Render that matches.
 	unrenderedSince time.Time
 	// gate is the source whose Renders a prune waits for; empty when none does.
@@ -76,6 +79,7 @@ func (r *reconciliation) load(ctx context.Context, now time.Time) error {
 	m.attempt.DropReported(m.record.LastChange())
 	r.Managed.Set(r.owner(), subject.InventoryOf(r.subject))
 	m.loaded, m.unwatchedSince = true, now
+	r.lookForAll()
 	return nil
 }
 

@@ -133,6 +133,7 @@ func (r *reconciliation) observePending(state *plan.State) {
 	if lost && m.attempt.Stage == plan.Ended {
 		m.pending.FoundLost()
 		m.attempt.Verified, m.unwatchedSince = false, r.now
+		r.lookForAll()
 	}
 	if state.Missed = !m.unwatchedSince.IsZero(); state.Missed {
 		state.MissedFor = r.now.Sub(m.unwatchedSince)

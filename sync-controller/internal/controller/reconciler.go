@@ -204,6 +204,9 @@ func (r *reconciliation) run(ctx context.Context) (time.Duration, error) {
 			return 0, err
 		}
 		if done {
+			if err := r.noteEnds(ctx); err != nil {
+				return 0, err
+			}
 			return r.next(action), nil
 		}
 	}
@@ -215,6 +218,9 @@ func (r *reconciliation) next(a plan.Action) time.Duration {
 	after := cmp.Or(r.again, a.After)
 	if after > time.Minute {
 		after = r.Jitter(after)
+	}
+	if r.memory.awaitsListing(r.now) && (after <= 0 || after > plan.SyncPoll) {
+		after = plan.SyncPoll
 	}
 	_, rest := r.memory.pending.Due(r.now, r.memory.contentions)
 	r.postponed(rest)

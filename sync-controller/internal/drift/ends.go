@@ -11,6 +11,17 @@ func (p *Pending) TakeEnds() map[inventory.ID]bool {
 	return taken
 }
 
+// LookFor adds objects to those whose status has moved, as far as anybody knows: to be looked at, because no watch tells.
+func (p *Pending) LookFor(ids ...inventory.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, id := range ids {
+		if _, told := p.ends[id]; !told {
+			p.end(Signal{Object: inventory.Entry{ID: id}})
+		}
+	}
+}
+
 // end notes whether an object whose status has moved has ended. The last word counts: a Job may look ended, and run again.
 func (p *Pending) end(s Signal) {
 	if p.ends == nil {

@@ -35,9 +35,13 @@ func TestEndsAreTheLastWord(t *testing.T) {
 	}
 	p.Put(told("b", drift.StatusChanged, false))
 	p.Put(told("b", drift.StatusChanged, true))
-	want := map[inventory.ID]bool{{Name: "a"}: false, {Name: "b"}: true}
+	p.LookFor(inventory.ID{Name: "b"}, inventory.ID{Name: "c"}) // what is told already stays
+	want := map[inventory.ID]bool{{Name: "a"}: false, {Name: "b"}: true, {Name: "c"}: false}
 	if diff := cmp.Diff(want, p.TakeEnds()); diff != "" {
 		t.Error(diff)
+	}
+	if left := p.TakeEnds(); len(left) > 0 {
+		t.Errorf("%v are told twice", left)
 	}
 }
 
