@@ -185,6 +185,29 @@ func TestDoneWhileNobodyWatches(t *testing.T) {
 	}
 }
 
+// TestJobThatLookedEnded: a Job that was suspended and waits to try again looks ended; one that is deleted while it runs again
+// is healed.
+func TestJobThatLookedEnded(t *testing.T) {
+	t.Parallel()
+	c := runOnce()["Job"]
+	s := newStack(t).start()
+	ks := s.kustomization("app", func(ks *kustomizev1.Kustomization) { ks.Spec.Interval.Duration = time.Hour })
+	s.render(ks, first, c.object(s, "example.org/a:1"))
+	s.ready(ks, "True", "ReconciliationSucceeded", first)
+	live := &batchv1.Job{}
+	s.get(live, "migrate")
+	now := metav1.NewTime(time.Now())
+	live.Status = batchv1.JobStatus{StartTime: &now, Failed: 1, Conditions: []batchv1.JobCondition{
+		{Type: batchv1.JobSuspended, Status: corev1.ConditionFalse, LastTransitionTime: now, LastProbeTime: now},
+	}}
+	s.updateStatus(live)
+	s.idle(time.Second) // its end is noted
+	live.Status.Active = 1
+	s.updateStatus(live)
+	s.clear(c.empty())
+	s.healed(c.empty(), live.GetUID())
+}
+
 // TestEndBeforeAWatchListsIt: an end that no watch tells of, because it was there before the first listing, is looked for.
 func TestEndBeforeAWatchListsIt(t *testing.T) {
 	t.Parallel()
