@@ -35,7 +35,7 @@ func ControlPlane(ctx context.Context, out io.Writer) (string, error) {
 	if len(missing(dir)) == 0 {
 		return dir, nil
 	}
-	return dir, buildControlPlane(ctx, newLines(out), source, dir)
+	return dir, buildControlPlane(ctx, NewLines(out), source, dir)
 }
 
 func controlPlaneFolders() (source, dir string, err error) {
@@ -48,12 +48,12 @@ func controlPlaneFolders() (source, dir string, err error) {
 	return source, dir, err
 }
 
-func buildControlPlane(ctx context.Context, lines *lines, source, dir string) error {
+func buildControlPlane(ctx context.Context, lines *Lines, source, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("create cache folder: %w", err)
 	}
 	unlock, err := lock.File(ctx, filepath.Join(dir, ".lock"), func() {
-		lines.printf("waiting for another process that builds the control plane …")
+		lines.Printf("waiting for another process that builds the control plane …")
 	})
 	if err != nil {
 		return fmt.Errorf("lock cache folder: %w", err)
@@ -64,7 +64,7 @@ func buildControlPlane(ctx context.Context, lines *lines, source, dir string) er
 
 // buildMissing builds into a hidden folder and moves the programs when all are
 // whole, so that a build that is killed leaves no half-made program under its name.
-func buildMissing(ctx context.Context, lines *lines, source, dir string) error {
+func buildMissing(ctx context.Context, lines *Lines, source, dir string) error {
 	todo := missing(dir)
 	if len(todo) == 0 {
 		return nil // another process built them while this one waited
@@ -78,7 +78,7 @@ func buildMissing(ctx context.Context, lines *lines, source, dir string) error {
 	if err != nil {
 		return fmt.Errorf("build the control plane: %w", err)
 	}
-	lines.printf("%s: %s into %s", t.name, strings.Join(names(todo), ", "), dir)
+	lines.Printf("%s: %s into %s", t.name, strings.Join(names(todo), ", "), dir)
 	if err := t.build(ctx, lines); err != nil {
 		return err
 	}

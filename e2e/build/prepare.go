@@ -36,14 +36,14 @@ func Prepare(ctx context.Context, goal Goal, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	lines := newLines(out)
+	lines := NewLines(out)
 	todo := controllers(root)
 	var programs []program
 	if goal.Cluster {
 		programs = missing(dir)
 	}
 	plane := controlPlane(source, dir, programs)
-	lines.printf("%s", goal.firstLine(survey(ctx, todo, plane), runtime.NumCPU()))
+	lines.Printf("%s", goal.firstLine(survey(ctx, todo, plane), runtime.NumCPU()))
 
 	stale, err := todo.fetch(ctx, lines)
 	if err != nil {

@@ -14,21 +14,22 @@ import (
 // interval is the time between two lines that say how far something is.
 const interval = 10 * time.Second
 
-// lines serialises what several goroutines print.
-type lines struct {
+// Lines serialises what several goroutines print. It is safe for concurrent use.
+type Lines struct {
 	mu  sync.Mutex
 	out io.Writer
 }
 
-func newLines(out io.Writer) *lines {
+// NewLines prints to out; nil for nobody.
+func NewLines(out io.Writer) *Lines {
 	if out == nil {
 		out = io.Discard
 	}
-	return &lines{out: out}
+	return &Lines{out: out}
 }
 
-// printf writes one line. A terminal that is gone stops nothing.
-func (l *lines) printf(format string, args ...any) {
+// Printf writes one line. A terminal that is gone stops nothing.
+func (l *Lines) Printf(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	_, _ = fmt.Fprintf(l.out, format+"\n", args...)

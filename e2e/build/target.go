@@ -39,7 +39,7 @@ func (t target) stale(ctx context.Context, line func(string), env ...string) ([]
 }
 
 // fetch brings the modules, and lists the packages that have to be compiled.
-func (t target) fetch(ctx context.Context, lines *lines) (stale []string, err error) {
+func (t target) fetch(ctx context.Context, lines *Lines) (stale []string, err error) {
 	cache, err := t.tool.run(ctx, nobody, "env", "GOMODCACHE")
 	if err != nil {
 		return nil, err
@@ -49,19 +49,19 @@ func (t target) fetch(ctx context.Context, lines *lines) (stale []string, err er
 	pace := newPace(begin)
 	if stale, err = t.stale(ctx, func(line string) {
 		if fetched.add(line) && pace.due(time.Now()) {
-			lines.printf("%s: %s", t.name, fetched)
+			lines.Printf("%s: %s", t.name, fetched)
 		}
 	}); err != nil {
 		return nil, fmt.Errorf("fetch the modules of the %s: %w", t.name, err)
 	}
 	if len(fetched.zips) > 0 {
-		lines.printf("%s: %s in %s", t.name, fetched, short(time.Since(begin)))
+		lines.Printf("%s: %s in %s", t.name, fetched, short(time.Since(begin)))
 	}
 	return stale, nil
 }
 
 // build fetches what is missing and compiles the programs into the target's folder.
-func (t target) build(ctx context.Context, lines *lines) error {
+func (t target) build(ctx context.Context, lines *Lines) error {
 	stale, err := t.fetch(ctx, lines)
 	if err != nil {
 		return err
@@ -69,27 +69,27 @@ func (t target) build(ctx context.Context, lines *lines) error {
 	return t.compile(ctx, lines, stale)
 }
 
-func (t target) compile(ctx context.Context, lines *lines, stale []string) error {
+func (t target) compile(ctx context.Context, lines *Lines, stale []string) error {
 	if err := os.MkdirAll(t.folder, 0o755); err != nil {
 		return err
 	}
 	begin := time.Now()
 	compiled := newCompiled(stale, begin, runtime.NumCPU())
 	if len(stale) > 0 {
-		lines.printf("%s: %s", t.name, compiled)
+		lines.Printf("%s: %s", t.name, compiled)
 	}
 	pace := newPace(begin)
 	args := append([]string{"build", "-v", "-o", t.folder + string(filepath.Separator)}, t.flags...)
 	if _, err := t.tool.with(collection()...).run(ctx, func(line string) {
 		if compiled.add(line) && pace.due(time.Now()) {
 			compiled.now = time.Now()
-			lines.printf("%s: %s", t.name, compiled)
+			lines.Printf("%s: %s", t.name, compiled)
 		}
 	}, append(args, t.packages...)...); err != nil {
 		return fmt.Errorf("build the %s: %w", t.name, err)
 	}
 	if len(stale) > 0 {
-		lines.printf("%s: built in %s", t.name, short(time.Since(begin)))
+		lines.Printf("%s: built in %s", t.name, short(time.Since(begin)))
 	}
 	return nil
 }

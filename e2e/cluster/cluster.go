@@ -132,7 +132,7 @@ func prepare(ctx context.Context, opts Options) (*Cluster, error) {
 		return nil, fmt.Errorf("start cluster: %w", err)
 	}
 	unlock, err := lock.File(ctx, filepath.Join(dir, ".lock"), func() {
-		out.printf("waiting for another cluster that runs in %s …", dir)
+		out.Printf("waiting for another cluster that runs in %s …", dir)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start cluster: lock %s: %w", dir, err)
