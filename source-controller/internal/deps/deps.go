@@ -1,0 +1,23 @@
+//go:build sluice_deps
+
+package deps
+
+import (
+	_ "cloud.google.com/go/storage"
+	_ "github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	_ "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
+	_ "github.com/ProtonMail/go-crypto/openpgp"
+	_ "github.com/fluxcd/pkg/auth"
+	_ "github.com/fluxcd/pkg/auth/aws"
+	_ "github.com/fluxcd/pkg/auth/azure"
+	_ "github.com/fluxcd/pkg/auth/gcp"
+	_ "github.com/fluxcd/pkg/git"
+	_ "github.com/google/go-containerregistry/pkg/v1/remote"
+	_ "github.com/minio/minio-go/v7"
+	_ "github.com/notaryproject/notation-go"
+	_ "github.com/notaryproject/notation-go/verifier"
+	_ "github.com/sigstore/cosign/v3/pkg/cosign"
+	_ "github.com/sigstore/sigstore-go/pkg/verify"
+	_ "helm.sh/helm/v3/pkg/registry"
+	_ "helm.sh/helm/v3/pkg/repo"
+)
