@@ -7,6 +7,8 @@ import (
 	"syscall"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
 // Reasons of conditions that Flux's API has no constant for.
@@ -90,4 +92,12 @@ func TransientProblem(reason, format string, args ...any) *Problem {
 func terminal(p *Problem) *Problem {
 	p.Terminal = true
 	return p
+}
+
+// Unreadable says why an object cannot be read, in words that do not differ from one attempt to the next.
+func Unreadable(err error) string {
+	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
+		return string(reason)
+	}
+	return "the API server does not answer"
 }

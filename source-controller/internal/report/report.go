@@ -86,14 +86,6 @@ func (r *Reporter) Get(ctx context.Context, key client.ObjectKey, into client.Ob
 	return nil
 }
 
-// Unreadable says why an object cannot be read, in words that do not differ from one attempt to the next.
-func Unreadable(err error) string {
-	if reason := apierrors.ReasonForError(err); reason != metav1.StatusReasonUnknown {
-		return string(reason)
-	}
-	return "the API server does not answer"
-}
-
 // older compares resource versions, which Kubernetes guarantees to be growing decimal numbers per resource.
 func older(version string, than any) bool {
 	text, ok := than.(string)

@@ -117,7 +117,7 @@ func (r *Reconciler) secret(ctx context.Context, namespace, name, field string) 
 			"source-controller may not read Secret %s/%s of %s; grant it the right to", namespace, name, field)
 	case err != nil:
 		return nil, plan.FetchProblem(sourcev1.AuthenticationFailedReason,
-			"Secret %s/%s of %s cannot be read: %s", namespace, name, field, report.Unreadable(err))
+			"Secret %s/%s of %s cannot be read: %s", namespace, name, field, plan.Unreadable(err))
 	}
 	return secret.Data, nil
 }

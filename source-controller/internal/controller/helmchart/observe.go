@@ -10,7 +10,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
-	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
 // observed is what an attempt knows before it decides.
@@ -64,7 +63,7 @@ func (r *Reconciler) source(ctx context.Context, obj *sourcev1.HelmChart) (*sour
 	}
 	if err != nil {
 		return nil, plan.AwaitedProblem(plan.ReasonSourceUnavailable,
-			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, report.Unreadable(err))
+			"GitRepository %s/%s cannot be read: %s", obj.Namespace, name, plan.Unreadable(err))
 	}
 	if repository.Status.Artifact == nil {
 		return nil, plan.TransientProblem(plan.ReasonNoSourceArtifact,
