@@ -12,6 +12,9 @@ import (
 	"github.com/go-logr/logr"
 	"github.com/go-logr/logr/funcr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
@@ -44,23 +47,26 @@ func shown() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 90*time.Second)
 	defer cancel()
 	seen := map[string]string{"the log": logs.String()}
-	var repositories sourcev1.GitRepositoryList
-	var charts sourcev1.HelmChartList
 	var events corev1.EventList
-	for _, list := range []func() error{
-		func() error { return shared.List(ctx, &repositories) },
-		func() error { return shared.List(ctx, &charts) },
-		func() error { return shared.List(ctx, &events) },
+	if err := shared.List(ctx, &events); err != nil {
+		return err
+	}
+	for _, list := range []client.ObjectList{
+		&sourcev1.GitRepositoryList{}, &sourcev1.OCIRepositoryList{}, &sourcev1.HelmRepositoryList{}, &sourcev1.HelmChartList{},
+		&sourcev1.BucketList{},
 	} {
-		if err := list(); err != nil {
+		if err := shared.List(ctx, list); err != nil {
 			return err
 		}
-	}
-	for i := range repositories.Items {
-		seen["the status of GitRepository "+repositories.Items[i].Namespace] = fmt.Sprint(repositories.Items[i].Status)
-	}
-	for i := range charts.Items {
-		seen["the status of HelmChart "+charts.Items[i].Namespace] = fmt.Sprint(charts.Items[i].Status)
+		// Specs may hold what is refused for holding it.
+		err := meta.EachListItem(list, func(item runtime.Object) error {
+			fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(item)
+			seen[fmt.Sprintf("the status of a %T", item)] += fmt.Sprint(fields["status"])
+			return err
+		})
+		if err != nil {
+			return err
+		}
 	}
 	for i := range events.Items {
 		seen["an event in "+events.Items[i].Namespace] = fmt.Sprint(events.Items[i])

@@ -17,6 +17,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/bus"
 	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/api/process"
+	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
@@ -25,6 +26,7 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
@@ -52,10 +54,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 		return err
 	}
 	recorder, measured := metrics.NewRecorder(), measure.New()
-	outbox := &announcer{reader: mgr.GetClient()}
-	reporter := func() *report.Reporter {
-		return &report.Reporter{
-			Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Bus: outbox, Host: host,
+	outbox := &announcer{reader: mgr.GetClient(), reporters: map[string]*report.Reporter{}}
+	reporter := func(kind string) *report.Reporter {
+		outbox.reporters[kind] = &report.Reporter{
+			Kind: kind, Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Bus: outbox, Host: host,
 			// core/v1 events are what Flux's CLI and dashboards look for, by involvedObject.
 			Events:  mgr.GetEventRecorderFor(config.Name), //nolint:staticcheck // see above
 			Measure: fluxcontroller.NewMetrics(mgr, recorder, sourcev1.SourceFinalizer).RecordDuration,
@@ -65,17 +67,19 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 				Dependency: cfg.RequeueDependency, Jitter: cfg.Jitter,
 			},
 		}
-	}
-	outbox.repositories = &gitrepository.Reconciler{
-		Reporter: reporter(), Secrets: mgr.GetAPIReader(), Git: git.NewClient(git.DefaultLimits()), Clones: cache, Store: files,
-		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles}, Clock: time.Now,
+		return outbox.reporters[kind]
 	}
 	options := controller.Options{MaxConcurrentReconciles: cfg.Concurrent}
-	if err := outbox.repositories.Setup(mgr, options); err != nil {
+	if err := (&gitrepository.Reconciler{
+		Runner:  runner[*sourcev1.GitRepository](reporter(sourcev1.GitRepositoryKind), files),
+		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Git: git.NewClient(git.DefaultLimits()), Clones: cache,
+		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
+	}).Setup(mgr, options); err != nil {
 		return err
 	}
-	outbox.charts = &helmchart.Reconciler{Reporter: reporter(), Store: files, Clock: time.Now}
-	if err := outbox.charts.Setup(ctx, mgr, options); err != nil {
+	if err := (&helmchart.Reconciler{
+		Runner: runner[*sourcev1.HelmChart](reporter(sourcev1.HelmChartKind), files),
+	}).Setup(ctx, mgr, options); err != nil {
 		return err
 	}
 	if outbox.Outbox, err = cfg.Outbox(mgr, messages, outbox.reannounce); err != nil {
@@ -89,12 +93,18 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	return serve(mgr, cfg, files, cache)
 }
 
+// runner makes the attempts of one kind.
+func runner[O attempt.Object](reporter *report.Reporter, files *store.Store) attempt.Runner[O] {
+	return attempt.Runner[O]{Reporter: reporter, Store: files, Clock: time.Now}
+}
+
 // readiness measures which objects are ready.
 func readiness(cache client.Reader) *process.Readiness {
-	return &process.Readiness{Reader: cache, Kinds: map[string]func() client.ObjectList{
-		sourcev1.GitRepositoryKind: func() client.ObjectList { return &sourcev1.GitRepositoryList{} },
-		sourcev1.HelmChartKind:     func() client.ObjectList { return &sourcev1.HelmChartList{} },
-	}}
+	lists := map[string]func() client.ObjectList{}
+	for _, k := range kinds() {
+		lists[k.name] = k.list
+	}
+	return &process.Readiness{Reader: cache, Kinds: lists}
 }
 
 // serve adds what runs beside the controllers: the server with its probe, and the sweep.

@@ -25,10 +25,11 @@ func sweep(ctx context.Context, reader client.Reader, files *store.Store, cache 
 		live, failed = uids()
 		return failed != nil || live[uid]
 	})
-	return errors.Join(failed, err,
-		files.Keep(sourcev1.GitRepositoryKind, exists(ctx, reader, func() client.Object { return &sourcev1.GitRepository{} })),
-		files.Keep(sourcev1.HelmChartKind, exists(ctx, reader, func() client.Object { return &sourcev1.HelmChart{} })),
-	)
+	failed = errors.Join(failed, err)
+	for _, k := range kinds() {
+		failed = errors.Join(failed, files.Keep(k.name, exists(ctx, reader, k.new)))
+	}
+	return failed
 }
 
 // exists tells whether an object does; one that cannot be read counts as existing.

@@ -25,8 +25,15 @@ type Outcome struct {
 	Artifact *meta.Artifact
 	// Stored is set when that artifact can be downloaded.
 	Stored bool
+	// Verified is whose signature was found good; nil if none is asked for.
+	Verified *Verified
 	// Now is when the attempt ended.
 	Now time.Time
+}
+
+// Verified says whose signature of what was found good.
+type Verified struct {
+	Reason, Message string
 }
 
 // Stamp gives a new artifact its time, that of the conditions which say so: an artifact that is older than the Ready condition
@@ -49,6 +56,7 @@ func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
 	}
 	for _, abnormal := range []string{
 		sourcev1.FetchFailedCondition, sourcev1.BuildFailedCondition, sourcev1.StorageOperationFailedCondition,
+		sourcev1.IncludeUnavailableCondition,
 	} {
 		if o.Problem == nil || o.Problem.Condition != abnormal {
 			c.remove(abnormal)
@@ -56,16 +64,14 @@ func Conditions(before []metav1.Condition, o Outcome) []metav1.Condition {
 	}
 	c.artifact()
 	if o.Problem == nil {
-		// What Flux said about an artifact of its own does not hold for this one: no signature is verified.
-		c.remove(sourcev1.SourceVerifiedCondition)
-		c.remove(sourcev1.IncludeUnavailableCondition)
+		c.verified()
 		c.remove(meta.ReconcilingCondition)
 		c.remove(meta.StalledCondition)
 		c.set(meta.ReadyCondition, metav1.ConditionTrue, o.Reason, o.Message)
 		return c.list
 	}
 	p := *o.Problem
-	c.set(p.Condition, metav1.ConditionTrue, p.Reason, p.Message)
+	c.set(p.Condition, p.status(), p.Reason, p.Message)
 	c.set(meta.ReadyCondition, metav1.ConditionFalse, p.Reason, p.Message)
 	if p.Terminal {
 		c.remove(meta.ReconcilingCondition)
@@ -94,6 +100,23 @@ func (c *conditions) transient() []metav1.Condition {
 	c.set(meta.ReadyCondition, metav1.ConditionUnknown, p.Reason, p.Message)
 	c.set(meta.ReconcilingCondition, metav1.ConditionTrue, meta.ProgressingReason, p.Message)
 	return c.list
+}
+
+// status is what the condition of a problem turns.
+func (p *Problem) status() metav1.ConditionStatus {
+	if p.Condition == sourcev1.SourceVerifiedCondition {
+		return metav1.ConditionFalse
+	}
+	return metav1.ConditionTrue
+}
+
+// verified says whose signature the artifact has, and nothing where none is asked for.
+func (c *conditions) verified() {
+	if c.o.Verified == nil {
+		c.remove(sourcev1.SourceVerifiedCondition)
+		return
+	}
+	c.set(sourcev1.SourceVerifiedCondition, metav1.ConditionTrue, c.o.Verified.Reason, c.o.Verified.Message)
 }
 
 // artifact sets what is said about the artifact: whether it is in storage, and whether upstream is ahead of it.

@@ -12,10 +12,8 @@ import (
 )
 
 func TestDecide(t *testing.T) {
-	one, two := "*.md", "*.txt"
 	stored := plan.Observed{
-		Stored: true, Target: plan.Target{Revision: "main@sha1:1"},
-		Status: sourcev1.GitRepositoryStatus{Artifact: &meta.Artifact{Revision: "main@sha1:1"}},
+		Stored: true, Upstream: "main@sha1:1", Artifact: &meta.Artifact{Revision: "main@sha1:1"}, SameContent: true,
 	}
 	for name, tc := range map[string]struct {
 		reason string
@@ -25,17 +23,11 @@ func TestDecide(t *testing.T) {
 		"nothing new":        {"what is stored is what is asked for", func(*plan.Observed) {}, plan.Decision{Step: plan.Keep, Rule: plan.RuleUpToDate}},
 		"suspended":          {"suspension comes first", func(o *plan.Observed) { o.Suspended, o.Problem = true, &plan.Problem{} }, plan.Decision{Step: plan.Rest, Rule: plan.RuleSuspended}},
 		"problem":            {"the last good artifact stays", func(o *plan.Observed) { o.Problem = &plan.Problem{} }, plan.Decision{Step: plan.Fail, Rule: plan.RuleProblem}},
-		"first time":         {"nothing is stored", func(o *plan.Observed) { o.Status.Artifact, o.Stored = nil, false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}},
+		"first time":         {"nothing is stored", func(o *plan.Observed) { o.Artifact, o.Stored = nil, false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}},
 		"file lost":          {"it is advertised", func(o *plan.Observed) { o.Stored = false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}},
-		"new commit":         {"the branch moved", func(o *plan.Observed) { o.Target.Revision = "main@sha1:2" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}},
-		"same commit by tag": {"the revision is another", func(o *plan.Observed) { o.Target.Revision = "v1@sha1:1" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}},
-		"ignore set":         {"other content", func(o *plan.Observed) { o.Spec.Ignore = &one }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
-		"ignore changed":     {"other content", func(o *plan.Observed) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &two }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
-		"sparse set":         {"other content", func(o *plan.Observed) { o.Spec.SparseCheckout = []string{"a"} }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
-		"had submodules":     {"Flux packed more", func(o *plan.Observed) { o.Status.ObservedRecurseSubmodules = true }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
-		"had includes": {"Flux packed more", func(o *plan.Observed) {
-			o.Status.ObservedInclude = []sourcev1.GitRepositoryInclude{{}}
-		}, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
+		"new commit":         {"the branch moved", func(o *plan.Observed) { o.Upstream = "main@sha1:2" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}},
+		"same commit by tag": {"the revision is another", func(o *plan.Observed) { o.Upstream = "v1@sha1:1" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}},
+		"rules changed":      {"other content", func(o *plan.Observed) { o.SameContent = false }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := stored
@@ -47,11 +39,36 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+func TestSameContent(t *testing.T) {
+	one, two := "*.md", "*.txt"
+	type spec = sourcev1.GitRepositorySpec
+	type status = sourcev1.GitRepositoryStatus
+	for name, tc := range map[string]struct {
+		spec   spec
+		status status
+		want   bool
+	}{
+		"nothing set":    {spec{}, status{}, true},
+		"ignore set":     {spec{Ignore: &one}, status{}, false},
+		"ignore same":    {spec{Ignore: &one}, status{ObservedIgnore: &one}, true},
+		"ignore changed": {spec{Ignore: &one}, status{ObservedIgnore: &two}, false},
+		"sparse set":     {spec{SparseCheckout: []string{"a"}}, status{}, false},
+		"had submodules": {spec{}, status{ObservedRecurseSubmodules: true}, false},
+		"had includes":   {spec{}, status{ObservedInclude: []sourcev1.GitRepositoryInclude{{}}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := plan.SameContent(tc.spec, tc.status); got != tc.want {
+				t.Errorf("got %t, want %t", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestDecideChart(t *testing.T) {
 	stored := plan.ChartObserved{
-		Stored: true, Generation: 2, SourceRevision: "a",
+		Observed: plan.Observed{Stored: true, Upstream: "a", Artifact: &meta.Artifact{}}, Generation: 2,
 		Status: sourcev1.HelmChartStatus{
-			ObservedGeneration: 2, ObservedSourceArtifactRevision: "a", Artifact: &meta.Artifact{},
+			ObservedGeneration: 2, ObservedSourceArtifactRevision: "a",
 			Conditions: []metav1.Condition{{Type: sourcev1.ArtifactInStorageCondition, ObservedGeneration: 2}},
 		},
 	}
@@ -63,11 +80,11 @@ func TestDecideChart(t *testing.T) {
 		"nothing new":   {func(*plan.ChartObserved) {}, plan.Decision{Step: plan.Keep, Rule: plan.RuleUpToDate}, false},
 		"suspended":     {func(o *plan.ChartObserved) { o.Suspended = true }, plan.Decision{Step: plan.Rest, Rule: plan.RuleSuspended}, false},
 		"problem":       {func(o *plan.ChartObserved) { o.Problem = &plan.Problem{} }, plan.Decision{Step: plan.Fail, Rule: plan.RuleProblem}, false},
-		"source moved":  {func(o *plan.ChartObserved) { o.SourceRevision = "b" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}, false},
+		"source moved":  {func(o *plan.ChartObserved) { o.Upstream = "b" }, plan.Decision{Step: plan.Build, Rule: plan.RuleRevisionMoved}, false},
 		"spec changed":  {func(o *plan.ChartObserved) { o.Generation = 3 }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}, true},
 		"was stalled":   {func(o *plan.ChartObserved) { o.Generation, o.Status.ObservedGeneration = 3, 3 }, plan.Decision{Step: plan.Build, Rule: plan.RuleContentRulesChanged}, true},
 		"file lost":     {func(o *plan.ChartObserved) { o.Stored = false }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}, true},
-		"never started": {func(o *plan.ChartObserved) { o.Status = sourcev1.HelmChartStatus{} }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}, true},
+		"never started": {func(o *plan.ChartObserved) { o.Artifact, o.Status = nil, sourcev1.HelmChartStatus{} }, plan.Decision{Step: plan.Build, Rule: plan.RuleNotStored}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := stored

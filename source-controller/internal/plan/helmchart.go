@@ -49,33 +49,27 @@ func ValidateChart(spec sourcev1.HelmChartSpec) *Problem {
 	return nil
 }
 
-// ChartObserved is everything that decides about a HelmChart.
+// ChartObserved is everything that decides about a HelmChart. What is upstream of it is the revision of its source.
 type ChartObserved struct {
-	// Suspended is spec.suspend.
-	Suspended bool
-	// Problem is why no chart can be made; nil if all is well.
-	Problem *Problem
-	// SourceRevision is the revision of the source's artifact.
-	SourceRevision string
-	// Stored is set when the artifact in the status lies in the storage with the digest that it advertises.
-	Stored bool
+	Observed
+
 	// Generation and Status are the object's.
 	Generation int64
 	Status     sourcev1.HelmChartStatus
 }
 
-// DecideChart picks the step.
+// DecideChart picks the step. A source's new revision may hold the chart of the last.
 func DecideChart(o ChartObserved) Decision {
 	switch {
 	case o.Suspended:
 		return Decision{Rest, RuleSuspended}
 	case o.Problem != nil:
 		return Decision{Fail, RuleProblem}
-	case !o.Stored, o.Status.Artifact == nil:
+	case !o.Stored, o.Artifact == nil:
 		return Decision{Build, RuleNotStored}
 	case RebuildChart(o):
 		return Decision{Build, RuleContentRulesChanged}
-	case o.SourceRevision != o.Status.ObservedSourceArtifactRevision:
+	case o.Upstream != o.Status.ObservedSourceArtifactRevision:
 		return Decision{Build, RuleRevisionMoved}
 	}
 	return Decision{Keep, RuleUpToDate}
@@ -85,7 +79,7 @@ func DecideChart(o ChartObserved) Decision {
 // for another spec. The status' observed generation does not tell, since it moves when an object stalls, too.
 func RebuildChart(o ChartObserved) bool {
 	made := apimeta.FindStatusCondition(o.Status.Conditions, sourcev1.ArtifactInStorageCondition)
-	return !o.Stored || o.Status.Artifact == nil || made == nil || made.ObservedGeneration != o.Generation
+	return !o.Stored || o.Artifact == nil || made == nil || made.ObservedGeneration != o.Generation
 }
 
 // ChartVersion is the version that a chart is packaged with, as Flux writes it: the version in Chart.yaml, with the

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"syscall"
+	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,7 +26,8 @@ const (
 
 // Problem is why an attempt could not do what the object asks for, in words for its author.
 type Problem struct {
-	// Condition is the condition that turns True: FetchFailed, BuildFailed or StorageOperationFailed.
+	// Condition is the condition that turns True: FetchFailed, BuildFailed, StorageOperationFailed or IncludeUnavailable; or
+	// False: SourceVerified.
 	Condition string
 	// Reason is the condition's reason, from Flux's vocabulary.
 	Reason string
@@ -37,6 +39,8 @@ type Problem struct {
 	Awaited bool
 	// Transient is set when it goes away by itself: nobody has to be told.
 	Transient bool
+	// After is how long upstream wants to be left alone; 0 if it did not say.
+	After time.Duration
 	// Volume is set when this controller's volume is full or broken, which whoever operates it has to mend.
 	Volume bool
 }
@@ -71,6 +75,13 @@ func StorageProblem(reason, format string, args ...any) *Problem {
 func BuildProblem(reason, format string, args ...any) *Problem {
 	p := FetchProblem(reason, format, args...)
 	p.Condition = sourcev1.BuildFailedCondition
+	return p
+}
+
+// VerificationProblem is a problem with the signature of what is upstream: nothing of it is stored.
+func VerificationProblem(reason, format string, args ...any) *Problem {
+	p := FetchProblem(reason, format, args...)
+	p.Condition = sourcev1.SourceVerifiedCondition
 	return p
 }
 

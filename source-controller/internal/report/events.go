@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"strings"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
@@ -11,11 +12,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-gitops/sluice/api/event"
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 )
 
 // Change is what is said when an object has an artifact with other content.
 type Change struct {
-	// Reason of the event.
+	// Reason of the event; empty for NewArtifact.
 	Reason string
 	// Message of the event; empty for the Ready condition's.
 	Message string
@@ -90,7 +92,7 @@ func (r *Reporter) event(obj Object, change Change) (string, event.Event, bool) 
 		Timestamp: c.LastTransitionTime, Metadata: metadata(obj),
 		ReportingController: Controller, ReportingInstance: r.Host,
 	}
-	gvk := sourcev1.GroupVersion.WithKind(kindOf(obj))
+	gvk := sourcev1.GroupVersion.WithKind(r.Kind)
 	ev.InvolvedObject = corev1.ObjectReference{
 		APIVersion: gvk.GroupVersion().String(), Kind: gvk.Kind,
 		Namespace: obj.GetNamespace(), Name: obj.GetName(), UID: obj.GetUID(), ResourceVersion: obj.GetResourceVersion(),
@@ -100,7 +102,7 @@ func (r *Reporter) event(obj Object, change Change) (string, event.Event, bool) 
 	case c.Status != metav1.ConditionTrue:
 		ev.Severity = eventv1.EventSeverityError
 	case artifact != nil && !artifact.LastUpdateTime.Before(&c.LastTransitionTime):
-		ev.Reason, ev.Timestamp = change.Reason, artifact.LastUpdateTime
+		ev.Reason, ev.Timestamp = cmp.Or(change.Reason, plan.ReasonNewArtifact), artifact.LastUpdateTime
 		if change.Message != "" {
 			ev.Message = change.Message
 		}
@@ -147,11 +149,4 @@ func digest(obj Object) string {
 		return a.Digest
 	}
 	return ""
-}
-
-func kindOf(obj Object) string {
-	if _, ok := obj.(*sourcev1.HelmChart); ok {
-		return sourcev1.HelmChartKind
-	}
-	return sourcev1.GitRepositoryKind
 }

@@ -42,6 +42,9 @@ type Ending struct {
 	Collected int
 	// Change is what is said if the artifact has other content now.
 	Change Change
+	// Done is what the log says was made, such as "packaged chart web@1.0.0"; empty for the revision that was fetched. Source
+	// is what it was made of; empty if that is not another object.
+	Done, Source string
 	// Interval is the object's.
 	Interval time.Duration
 	// Took is how long the attempt lasted.
@@ -82,13 +85,16 @@ func (r *Reporter) Finish(ctx context.Context, e Ending) (ctrl.Result, error) {
 // transient is when an object is looked at again that waits for something that takes moments.
 const transient = 2 * time.Second
 
+// maxAfter is the longest that upstream may ask to be left alone.
+const maxAfter = time.Hour
+
 // again is when an object is looked at again if neither it nor what it is made of changes before.
 func (r *Reporter) again(e Ending) next {
 	request := ctrl.Request{NamespacedName: client.ObjectKeyFromObject(e.After)}
 	p := e.Problem
 	if p != nil && !p.Terminal && !p.Awaited {
 		failures, wait := r.Schedule.Retry.Next(request, e.Interval)
-		return next{wait, failures}
+		return next{max(wait, min(p.After, maxAfter)), failures}
 	}
 	r.Schedule.Retry.Forget(request)
 	switch {
@@ -113,5 +119,5 @@ func (r *Reporter) measure(e Ending) {
 	case e.Made:
 		result = measure.Success
 	}
-	r.Metrics.Fetched(kindOf(e.After), result, e.Took)
+	r.Metrics.Fetched(r.Kind, result, e.Took)
 }

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -74,6 +75,10 @@ func failed(p *plan.Problem) string {
 		return "failed to package the chart"
 	case sourcev1.StorageOperationFailedCondition:
 		return "failed to store the artifact"
+	case sourcev1.SourceVerifiedCondition:
+		return "failed to verify"
+	case sourcev1.IncludeUnavailableCondition:
+		return "failed to include"
 	}
 	return "failed to fetch"
 }
@@ -86,11 +91,9 @@ func logMade(log logr.Logger, e Ending) {
 	if is.Size != nil {
 		values = append(values, logkey.Bytes, *is.Size)
 	}
-	what := "fetched " + is.Revision
-	if chart, ok := e.After.(*sourcev1.HelmChart); ok {
-		what = fmt.Sprintf("packaged chart %s@%s", chart.Status.ObservedChartName, is.Revision)
-		values = append(values, logkey.Source,
-			fmt.Sprintf("%s/%s/%s", chart.Spec.SourceRef.Kind, chart.Namespace, chart.Spec.SourceRef.Name))
+	what := cmp.Or(e.Done, "fetched "+is.Revision)
+	if e.Source != "" {
+		values = append(values, logkey.Source, e.Source)
 	}
 	if was != nil && was.Revision == is.Revision && was.Digest == is.Digest {
 		what += " again"

@@ -126,10 +126,10 @@ func TestLogOfOneAttempt(t *testing.T) {
 	stalled := plan.Validate(sourcev1.GitRepositorySpec{URL: "ssh://git@example.com/app"})
 	chart := &sourcev1.HelmChart{}
 	chart.Namespace, chart.Name = "apps", "web"
-	chart.Spec.SourceRef = sourcev1.LocalHelmChartSourceReference{Kind: "GitRepository", Name: "app"}
 	chart.Status.ObservedChartName = "web"
 	chart.Status.Artifact = &meta.Artifact{Revision: "1.2.3", Digest: "sha256:c"}
 	packaged := ending(plan.Build, plan.RuleNotStored, &sourcev1.HelmChart{}, chart, nil)
+	packaged.Done, packaged.Source = "packaged chart web@1.2.3", "GitRepository/apps/app"
 	packaged.Made = true
 	for name, tc := range map[string]struct {
 		reason string

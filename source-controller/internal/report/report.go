@@ -44,6 +44,8 @@ type Bus interface {
 
 // Reporter reads and writes the sources of one kind. It is safe for concurrent use on different objects.
 type Reporter struct {
+	// Kind is that of the sources.
+	Kind string
 	// Client reads from a cache and writes.
 	Client client.Client
 	// Live reads from the API server.

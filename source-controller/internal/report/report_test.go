@@ -60,7 +60,7 @@ func TestEmit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			recorder, bus := record.NewFakeRecorder(10), &calls{}
-			r := &report.Reporter{Events: recorder, Bus: bus}
+			r := &report.Reporter{Kind: sourcev1.GitRepositoryKind, Events: recorder, Bus: bus}
 			r.Emit(tc.before, tc.after, change)
 			got := ""
 			if len(recorder.Events) > 0 {
@@ -92,7 +92,7 @@ func TestSameContentOfAnotherRevision(t *testing.T) {
 	before, after := state(metav1.ConditionTrue, "stored 1", 10, "a", 10), state(metav1.ConditionTrue, "stored 2", 10, "a", 20)
 	after.Status.Artifact.Revision = "main@sha1:2"
 	recorder, bus := record.NewFakeRecorder(10), &calls{}
-	r := &report.Reporter{Events: recorder, Bus: bus}
+	r := &report.Reporter{Kind: sourcev1.GitRepositoryKind, Events: recorder, Bus: bus}
 	change := report.Change{Reason: "NewArtifact"}
 	r.Emit(before, after, change)
 	if len(recorder.Events) > 0 || len(bus.events) != 1 {
@@ -111,7 +111,7 @@ func TestSameContentOfAnotherRevision(t *testing.T) {
 
 func TestIDsDiffer(t *testing.T) {
 	bus := &calls{}
-	r := &report.Reporter{Bus: bus}
+	r := &report.Reporter{Kind: sourcev1.GitRepositoryKind, Bus: bus}
 	for _, obj := range []*sourcev1.GitRepository{
 		state(metav1.ConditionTrue, "stored", 10, "a", 10), state(metav1.ConditionTrue, "stored", 10, "b", 10),
 		state(metav1.ConditionFalse, "down", 20, "a", 10), state(metav1.ConditionFalse, "gone", 20, "a", 10),

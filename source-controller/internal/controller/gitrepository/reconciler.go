@@ -1,9 +1,8 @@
 // Package gitrepository reconciles GitRepositories: it finds the commit that a reference names now, and stores its tree
 // as an artifact.
 //
-// The path of an attempt: [Reconciler.Reconcile] reads the object, observe.go asks storage, Secrets and upstream,
-// plan.Decide picks the step, act.go takes it, report.go writes the status. Whatever happens, the last good artifact
-// stays.
+// The path of an attempt is that of package attempt. What is a GitRepository's own: observe.go asks Secrets and upstream,
+// act.go makes the artifact.
 package gitrepository
 
 import (
@@ -12,65 +11,73 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 
+	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
-	"github.com/sluice-gitops/sluice/source-controller/internal/report"
-	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 )
 
 const defaultTimeout = time.Minute
 
+type outcome = attempt.Outcome[*sourcev1.GitRepository]
+
 // Reconciler reconciles GitRepositories. Every field must be set.
 type Reconciler struct {
-	// Reporter reads and writes objects, and says when to look again.
-	Reporter *report.Reporter
-	// Secrets reads Secrets, uncached.
-	Secrets client.Reader
+	attempt.Runner[*sourcev1.GitRepository]
+
+	// Secrets reads Secrets.
+	Secrets secret.Reader
 	// Git asks repositories.
 	Git *git.Client
 	// Clones holds the bare clones.
 	Clones *git.Cache
-	// Store holds the artifacts.
-	Store *store.Store
 	// Limits bound an artifact.
 	Limits pack.Limits
-	// Clock tells the time.
-	Clock func() time.Time
+}
+
+// Setup registers the reconciler with a manager.
+func (r *Reconciler) Setup(mgr ctrl.Manager, o controller.Options) error {
+	return r.Runner.Setup(mgr, r, o, r, nil)
 }
 
 // Reconcile makes one attempt.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var obj sourcev1.GitRepository
-	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	started := r.Clock()
-	defer r.Reporter.Measure(ctx, &obj, started)
-	if !obj.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, r.finalize(ctx, &obj)
-	}
-	if found, err := r.Reporter.Claim(ctx, &obj); !found {
-		return ctrl.Result{}, err
-	}
-	return r.report(ctx, &obj, r.attempt(ctx, &obj), started)
+	return r.Run(ctx, req, r)
 }
 
-func (r *Reconciler) attempt(ctx context.Context, obj *sourcev1.GitRepository) outcome {
-	timeout := defaultTimeout
-	if t := obj.Spec.Timeout; t != nil && t.Duration > 0 {
-		timeout = t.Duration
+// New implements [attempt.Kind].
+func (r *Reconciler) New() *sourcev1.GitRepository { return &sourcev1.GitRepository{} }
+
+// Status implements [attempt.Kind].
+func (r *Reconciler) Status(obj *sourcev1.GitRepository) attempt.Status {
+	s := &obj.Status
+	return attempt.Status{
+		Suspended: obj.Spec.Suspend, Conditions: &s.Conditions, Artifact: &s.Artifact,
+		ObservedGeneration: &s.ObservedGeneration, Handled: &s.ReconcileRequestStatus,
 	}
-	asking, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	seen := r.observe(asking, obj)
+}
+
+// Timeout implements [attempt.Kind].
+func (r *Reconciler) Timeout(obj *sourcev1.GitRepository) time.Duration {
+	if t := obj.Spec.Timeout; t != nil && t.Duration > 0 {
+		return t.Duration
+	}
+	return defaultTimeout
+}
+
+// Attempt implements [attempt.Kind].
+func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.GitRepository, o plan.Observed) outcome {
+	seen := r.observe(ctx, obj, o)
 	defer seen.close()
-	out := r.act(asking, obj, seen)
-	out.received = seen.received()
-	// Upstream may have taken all the time there was.
-	tidying, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	r.tidy(tidying, obj, &out)
+	out := r.act(ctx, obj, seen)
+	out.Received = seen.received()
 	return out
+}
+
+// Remove implements [attempt.Kind].
+func (r *Reconciler) Remove(_ context.Context, obj *sourcev1.GitRepository) error {
+	return r.Clones.Remove(string(obj.UID))
 }

@@ -7,49 +7,30 @@ import (
 	"io"
 	"io/fs"
 
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/source-controller/internal/chart"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
-// outcome is how an attempt ended.
-type outcome struct {
-	plan.Decision
-
-	problem *plan.Problem
-	// stored says whether the artifact that the status advertises can be downloaded.
-	stored bool
-	// status is what the status is to be after a success, but for its conditions and what it handled.
-	status sourcev1.HelmChartStatus
-	// revision is that of the source; empty if it is not known.
-	revision string
-	// made is set when a chart was stored, collected how many superseded ones were removed.
-	made      bool
-	collected int
-}
-
 // act takes the step that was decided on.
 func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observed) outcome {
-	out := outcome{
-		Decision: plan.DecideChart(o.ChartObserved), problem: o.Problem, stored: o.Stored,
-		status: *obj.Status.DeepCopy(), revision: o.SourceRevision,
-	}
-	if out.Step == plan.Rest {
-		return out
-	}
+	out := attempt.Start[*sourcev1.HelmChart](o.Observed)
+	out.Decision, out.Change = plan.DecideChart(o.ChartObserved), change()
+	out.Upstream, out.Revision = "", o.Upstream // a source's revision is none that a chart could be behind of
+	status := obj.Status.DeepCopy()
 	if out.Step == plan.Build {
-		out.made, out.problem = r.build(ctx, obj, o, &out.status)
-		out.stored = out.stored || out.problem == nil
+		out.Made, out.Problem = r.build(ctx, obj, o, status)
+		out.Artifact, out.Stored = status.Artifact, out.Stored || out.Problem == nil
 	}
-	if out.status.Artifact != nil {
-		var err error
-		if out.collected, err = r.Store.Collect(out.status.Artifact.Path, obj.Status.Artifact); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "superseded charts stay for now")
-		}
+	if out.Problem == nil {
+		out.Reason, out.Message = sourcev1.ChartPackageSucceededReason, packaged(*status)
+		out.Done = fmt.Sprintf("packaged chart %s@%s", status.ObservedChartName, status.Artifact.Revision)
+		out.Source = fmt.Sprintf("%s/%s/%s", obj.Spec.SourceRef.Kind, obj.Namespace, obj.Spec.SourceRef.Name)
+		out.Note = func(obj *sourcev1.HelmChart) { note(obj, *status) }
 	}
 	return out
 }
@@ -93,7 +74,7 @@ func (r *Reconciler) build(
 	return made, nil
 }
 
-// write stores a chart and notes it in the status; a new one has no time yet.
+// write stores a chart and notes it in the status.
 func (r *Reconciler) write(
 	ctx context.Context, obj *sourcev1.HelmChart, c *chart.Chart, dir string, status *sourcev1.HelmChartStatus,
 ) *plan.Problem {
@@ -102,13 +83,7 @@ func (r *Reconciler) write(
 	if err != nil {
 		return plan.BuildProblem(plan.ReasonChartPackageError, "%v", err)
 	}
-	artifact := &meta.Artifact{
-		Path: file, Revision: c.Version(), Digest: written.Digest, Size: &written.Size,
-	}
-	if old := status.Artifact; old.HasRevision(artifact.Revision) && old.HasDigest(artifact.Digest) && old.Path == file {
-		artifact.LastUpdateTime = old.LastUpdateTime
-	}
-	status.Artifact = artifact
+	status.Artifact = attempt.New(status.Artifact, c.Version(), file, written, nil)
 	status.ObservedChartName = c.Name()
 	status.ObservedValuesFiles = c.ValuesFiles
 	return nil

@@ -21,27 +21,14 @@ type observed struct {
 	sourceReady bool
 }
 
-func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmChart) observed {
-	o := observed{ChartObserved: plan.ChartObserved{
-		Suspended: obj.Spec.Suspend, Generation: obj.Generation, Status: obj.Status,
-	}}
-	if o.Suspended {
-		return o
-	}
-	if artifact := obj.Status.Artifact; artifact != nil {
-		stored, err := r.Store.Verify(artifact.Path, artifact.Digest)
-		if err != nil {
-			o.Problem = plan.StorageProblem(sourcev1.ReadOperationFailedReason, "check the stored chart: %v", err)
-			return o
-		}
-		o.Stored = stored
-	}
+func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmChart, known plan.Observed) observed {
+	o := observed{ChartObserved: plan.ChartObserved{Observed: known, Generation: obj.Generation, Status: obj.Status}}
 	if o.Problem = plan.ValidateChart(obj.Spec); o.Problem != nil {
 		return o
 	}
 	var repository *sourcev1.GitRepository
 	if repository, o.Problem = r.source(ctx, obj); o.Problem == nil {
-		o.source, o.SourceRevision = repository.Status.Artifact, repository.Status.Artifact.Revision
+		o.source, o.Upstream = repository.Status.Artifact, repository.Status.Artifact.Revision
 		o.sourceReady = apimeta.IsStatusConditionTrue(repository.Status.Conditions, meta.ReadyCondition)
 	}
 	return o

@@ -1,7 +1,7 @@
 // Package helmchart reconciles HelmCharts: it packages a chart out of the artifact of a GitRepository.
 //
-// The path of an attempt is that of package gitrepository: [Reconciler.Reconcile] reads the object, observe.go looks at
-// the source and the storage, plan.DecideChart picks the step, act.go takes it, report.go writes the status.
+// The path of an attempt is that of package attempt. What is a HelmChart's own: observe.go looks at the source, act.go makes
+// the chart.
 package helmchart
 
 import (
@@ -10,40 +10,48 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/source-controller/internal/report"
-	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 )
 
 // timeout bounds an attempt, which works on local files only.
 const timeout = 2 * time.Minute
 
+type outcome = attempt.Outcome[*sourcev1.HelmChart]
+
 // Reconciler reconciles HelmCharts. Every field must be set.
 type Reconciler struct {
-	// Reporter reads and writes objects, and says when to look again.
-	Reporter *report.Reporter
-	// Store holds the artifacts, the sources' too.
-	Store *store.Store
-	// Clock tells the time.
-	Clock func() time.Time
+	attempt.Runner[*sourcev1.HelmChart]
 }
 
 // Reconcile makes one attempt.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var obj sourcev1.HelmChart
-	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
-	}
-	started := r.Clock()
-	defer r.Reporter.Measure(ctx, &obj, started)
-	if !obj.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, r.finalize(ctx, &obj)
-	}
-	if found, err := r.Reporter.Claim(ctx, &obj); !found {
-		return ctrl.Result{}, err
-	}
-	bounded, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	return r.report(ctx, &obj, r.act(bounded, &obj, r.observe(bounded, &obj)), started)
+	return r.Run(ctx, req, r)
 }
+
+// New implements [attempt.Kind].
+func (r *Reconciler) New() *sourcev1.HelmChart { return &sourcev1.HelmChart{} }
+
+// Status implements [attempt.Kind].
+func (r *Reconciler) Status(obj *sourcev1.HelmChart) attempt.Status {
+	s := &obj.Status
+	return attempt.Status{
+		Suspended: obj.Spec.Suspend, Conditions: &s.Conditions, Artifact: &s.Artifact,
+		ObservedGeneration: &s.ObservedGeneration, Handled: &s.ReconcileRequestStatus, URL: &s.URL,
+	}
+}
+
+// Timeout implements [attempt.Kind].
+func (r *Reconciler) Timeout(*sourcev1.HelmChart) time.Duration { return timeout }
+
+// Attempt implements [attempt.Kind].
+func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.HelmChart, o plan.Observed) outcome {
+	return r.act(ctx, obj, r.observe(ctx, obj, o))
+}
+
+// Restore implements [attempt.Kind]: a chart is made of its source, or not at all.
+func (r *Reconciler) Restore(context.Context, *sourcev1.HelmChart) bool { return false }
+
+// Remove implements [attempt.Kind].
+func (r *Reconciler) Remove(context.Context, *sourcev1.HelmChart) error { return nil }

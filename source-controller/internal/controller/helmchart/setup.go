@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/fluxcd/pkg/runtime/predicates"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -19,27 +18,18 @@ import (
 // bySource is the index from a GitRepository's name to the charts in it, within a namespace.
 const bySource = ".spec.sourceRef.gitRepository"
 
-// Setup registers the reconciler with a manager: it runs when a spec changes, when somebody asks for it by annotation,
-// when the source has a new artifact, and at each interval.
+// Setup registers the reconciler with a manager: it runs when the source has a new artifact, too.
 func (r *Reconciler) Setup(ctx context.Context, mgr ctrl.Manager, o controller.Options) error {
 	if err := mgr.GetFieldIndexer().IndexField(ctx, &sourcev1.HelmChart{}, bySource, sourceName); err != nil {
 		return fmt.Errorf("index HelmCharts: %w", err)
 	}
-	o.RateLimiter = r.Reporter.Schedule.Errors()
-	wanted := predicate.Or(predicate.GenerationChangedPredicate{}, predicates.ReconcileRequestedPredicate{})
-	err := ctrl.NewControllerManagedBy(mgr).
-		For(&sourcev1.HelmChart{}, builder.WithPredicates(wanted)).
-		Watches(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(charts(mgr.GetClient())),
+	return r.Runner.Setup(mgr, r, o, r, func(b *builder.Builder) {
+		b.Watches(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(charts(mgr.GetClient())),
 			builder.WithPredicates(predicate.Funcs{
 				UpdateFunc: newArtifact, CreateFunc: func(e event.CreateEvent) bool { return revision(e.Object) != "" },
 				DeleteFunc: never[event.DeleteEvent], GenericFunc: never[event.GenericEvent],
-			})).
-		WithOptions(o).
-		Complete(r)
-	if err != nil {
-		return fmt.Errorf("set up the HelmChart controller: %w", err)
-	}
-	return nil
+			}))
+	})
 }
 
 func sourceName(obj client.Object) []string {
