@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 )
@@ -78,7 +79,7 @@ func (p Peer) certificate(err error) error {
 		return fmt.Errorf("the certificate of %s has expired, or is not valid yet", p.Host)
 	case errors.As(err, &hostname), errors.As(err, &invalid):
 		return fmt.Errorf("the certificate of %s is not valid for it", p.Host)
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%s does not speak TLS on this port", p.Host)
 	case errors.As(err, &alert):
 		return p.refused()

@@ -17,7 +17,7 @@ import (
 )
 
 // act takes the step that was decided on.
-func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *observed) outcome {
+func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *observed) Outcome {
 	out := attempt.Start[*sourcev1.GitRepository](o.Observed)
 	out.Note = note
 	if out.Step != plan.Build {

@@ -22,7 +22,8 @@ import (
 
 const defaultTimeout = time.Minute
 
-type outcome = attempt.Outcome[*sourcev1.GitRepository]
+// Outcome is how an attempt ended.
+type Outcome = attempt.Outcome[*sourcev1.GitRepository]
 
 // Reconciler reconciles GitRepositories. Every field must be set.
 type Reconciler struct {
@@ -69,7 +70,7 @@ func (r *Reconciler) Timeout(obj *sourcev1.GitRepository) time.Duration {
 }
 
 // Attempt implements [attempt.Kind].
-func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.GitRepository, o plan.Observed) outcome {
+func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.GitRepository, o plan.Observed) Outcome {
 	seen := r.observe(ctx, obj, o)
 	defer seen.close()
 	out := r.act(ctx, obj, seen)

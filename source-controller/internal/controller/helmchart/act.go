@@ -17,7 +17,7 @@ import (
 )
 
 // act takes the step that was decided on.
-func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observed) outcome {
+func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observed) Outcome {
 	out := attempt.Start[*sourcev1.HelmChart](o.Observed)
 	out.Decision, out.Change = plan.DecideChart(o.ChartObserved), change()
 	out.Upstream, out.Revision = "", o.Upstream // a source's revision is none that a chart could be behind of

@@ -18,7 +18,8 @@ import (
 // timeout bounds an attempt, which works on local files only.
 const timeout = 2 * time.Minute
 
-type outcome = attempt.Outcome[*sourcev1.HelmChart]
+// Outcome is how an attempt ended.
+type Outcome = attempt.Outcome[*sourcev1.HelmChart]
 
 // Reconciler reconciles HelmCharts. Every field must be set.
 type Reconciler struct {
@@ -46,7 +47,7 @@ func (r *Reconciler) Status(obj *sourcev1.HelmChart) attempt.Status {
 func (r *Reconciler) Timeout(*sourcev1.HelmChart) time.Duration { return timeout }
 
 // Attempt implements [attempt.Kind].
-func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.HelmChart, o plan.Observed) outcome {
+func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.HelmChart, o plan.Observed) Outcome {
 	return r.act(ctx, obj, r.observe(ctx, obj, o))
 }
 
