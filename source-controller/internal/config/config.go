@@ -17,7 +17,8 @@ const Name = "source-controller"
 // Config is everything that can be set from outside.
 type Config struct {
 	process.Settings
-	Storage Storage
+	Storage  Storage
+	Identity Identity
 
 	// RequeueDependency is when a chart whose source has no artifact yet is looked at again.
 	RequeueDependency time.Duration
@@ -45,6 +46,7 @@ func Parse(args []string, getenv func(string) string) (Config, error) {
 	err := c.Parse(args, getenv, func(flags *pflag.FlagSet) {
 		c.bind(flags)
 		c.Storage.bind(flags, c.Namespace, getenv)
+		c.Identity.bind(flags)
 	})
 	if err != nil {
 		return c, err
@@ -87,6 +89,9 @@ func (c *Config) validate() error {
 		return errors.New("--min-retry-delay must be positive, and --max-retry-delay not less")
 	case c.RequeueDependency <= 0:
 		return errors.New("--requeue-dependency must be positive")
+	}
+	if err := c.Identity.validate(); err != nil {
+		return err
 	}
 	return c.Storage.validate()
 }

@@ -3,6 +3,7 @@ package config_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 )
@@ -35,17 +36,39 @@ func TestEnvironment(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for arg, text := range map[string]string{
-		"--concurrent=0":                   "--concurrent",
-		"--interval-jitter-percentage=100": "--interval-jitter-percentage",
-		"--min-retry-delay=0":              "--min-retry-delay",
-		"--max-retry-delay=1ms":            "--max-retry-delay",
-		"--requeue-dependency=0":           "--requeue-dependency",
-		"--storage-path=":                  "--storage-path",
-		"--artifact-retention-records=0":   "--artifact-retention-records",
-		"--artifact-max-size=0":            "--artifact-max-size",
+		"--concurrent=0":                                      "--concurrent",
+		"--interval-jitter-percentage=100":                    "--interval-jitter-percentage",
+		"--min-retry-delay=0":                                 "--min-retry-delay",
+		"--max-retry-delay=1ms":                               "--max-retry-delay",
+		"--requeue-dependency=0":                              "--requeue-dependency",
+		"--storage-path=":                                     "--storage-path",
+		"--artifact-retention-records=0":                      "--artifact-retention-records",
+		"--artifact-max-size=0":                               "--artifact-max-size",
+		"--feature-gates=Unheard=true":                        "Unheard",
+		"--feature-gates=ObjectLevelWorkloadIdentity=perhaps": "true or false",
+		"--default-service-account=tenant":                    "--feature-gates=ObjectLevelWorkloadIdentity=true",
+		"--token-cache-max-size=-1":                           "--token-cache-max-size",
+		"--token-cache-max-duration=-1s":                      "--token-cache-max-duration",
 	} {
 		if _, err := config.Parse([]string{arg}, env(nil)); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: got %v", arg, err)
 		}
+	}
+}
+
+// TestIdentity: Flux's flags are taken as they are, and a token is kept for an hour at most, whatever is asked for.
+func TestIdentity(t *testing.T) {
+	c, err := config.Parse([]string{
+		"--feature-gates=CacheSecretsAndConfigMaps=false,ObjectLevelWorkloadIdentity=true", "--default-service-account=tenant",
+		"--token-cache-max-size=7", "--token-cache-max-duration=2h",
+	}, env(nil))
+	if i := c.Identity; err != nil || !i.ObjectLevel || i.DefaultServiceAccount != "tenant" || i.CacheSize != 7 || i.CacheTTL != time.Hour {
+		t.Errorf("%+v, %v", i, err)
+	}
+	if c, err = config.Parse([]string{"--token-cache-max-duration=0"}, env(nil)); err != nil || c.Identity.ObjectLevel || c.Identity.CacheTTL != 0 {
+		t.Errorf("%+v, %v", c.Identity, err)
+	}
+	if c, err = config.Parse(nil, env(nil)); err != nil || c.Identity.CacheSize != 100 || c.Identity.CacheTTL != time.Hour {
+		t.Errorf("defaults: %+v, %v", c.Identity, err)
 	}
 }

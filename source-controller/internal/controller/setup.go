@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
+	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/source-controller/internal/measure"
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
@@ -50,6 +51,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 		return err
 	}
 	cache, err := git.OpenCache(dir)
+	if err != nil {
+		return err
+	}
+	issuer, err := newIssuer(mgr, cfg.Identity)
 	if err != nil {
 		return err
 	}
@@ -86,6 +91,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 		return err
 	}
 	collectors := append(recorder.Collectors(), measured.Collectors()...)
+	collectors = append(collectors, issuer.Collectors()...)
 	collectors = append(collectors, &measure.Volume{Dir: cfg.Storage.Path, Every: time.Minute}, readiness(mgr.GetClient()))
 	if err := process.Register(collectors...); err != nil {
 		return err
@@ -96,6 +102,15 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 // runner makes the attempts of one kind.
 func runner[O attempt.Object](reporter *report.Reporter, files *store.Store) attempt.Runner[O] {
 	return attempt.Runner[O]{Reporter: reporter, Store: files, Clock: time.Now}
+}
+
+// newIssuer is what logs sources in to clouds.
+func newIssuer(mgr ctrl.Manager, cfg config.Identity) (*identity.Issuer, error) {
+	return identity.New(identity.Options{
+		Client: mgr.GetClient(), Live: mgr.GetAPIReader(), Clock: time.Now,
+		ObjectLevel: cfg.ObjectLevel, DefaultServiceAccount: cfg.DefaultServiceAccount,
+		CacheSize: cfg.CacheSize, CacheTTL: cfg.CacheTTL,
+	})
 }
 
 // readiness measures which objects are ready.

@@ -4,13 +4,8 @@ package deps
 
 import (
 	_ "cloud.google.com/go/storage"
-	_ "github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	_ "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	_ "github.com/ProtonMail/go-crypto/openpgp"
-	_ "github.com/fluxcd/pkg/auth"
-	_ "github.com/fluxcd/pkg/auth/aws"
-	_ "github.com/fluxcd/pkg/auth/azure"
-	_ "github.com/fluxcd/pkg/auth/gcp"
 	_ "github.com/fluxcd/pkg/git"
 	_ "github.com/google/go-containerregistry/pkg/v1/remote"
 	_ "github.com/minio/minio-go/v7"
