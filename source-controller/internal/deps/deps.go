@@ -7,7 +7,6 @@ import (
 	_ "github.com/Azure/azure-sdk-for-go/sdk/storage/azblob"
 	_ "github.com/ProtonMail/go-crypto/openpgp"
 	_ "github.com/fluxcd/pkg/git"
-	_ "github.com/google/go-containerregistry/pkg/v1/remote"
 	_ "github.com/minio/minio-go/v7"
 	_ "github.com/notaryproject/notation-go"
 	_ "github.com/notaryproject/notation-go/verifier"
