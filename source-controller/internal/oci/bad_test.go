@@ -134,6 +134,39 @@ func TestF34RateLimited(t *testing.T) {
 	}
 }
 
+// TestF34NobodyHurriesARateLimit: whoever asks for a reconcile meanwhile, the registry is left alone; with other credentials it
+// may be another matter.
+func TestF34NobodyHurriesARateLimit(t *testing.T) {
+	t.Parallel()
+	reg := ocitest.New(t)
+	want := reg.Push(t, "app", "latest", ocitest.Flux([]byte("content"), nil))
+	reg.Before(only("/manifests/", status(http.StatusTooManyRequests)))
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	memory := oci.Memory{Clock: func() time.Time { return now }}
+	resolve := func(auth authn.Authenticator) (string, error) {
+		return open(t, reg, "app", func(o *oci.Options) { o.Memory, o.Auth = &memory, auth }).Resolve(t.Context(), "latest")
+	}
+	for _, left := range []time.Duration{2 * time.Minute, time.Minute, time.Second} {
+		now = time.Date(2026, 3, 1, 12, 2, 0, 0, time.UTC).Add(-left)
+		_, err := resolve(nil)
+		var limited *oci.RateLimited
+		if !errors.As(err, &limited) || limited.After != left {
+			t.Errorf("with %s left: %v, %+v", left, err, limited)
+		}
+	}
+	if asked := reg.Requests(); len(asked) != 2 {
+		t.Errorf("asked %v", asked)
+	}
+	reg.Before(nil)
+	if got, err := resolve(robot); err != nil || got != want {
+		t.Errorf("other credentials: %q, %v", got, err)
+	}
+	now = now.Add(time.Second)
+	if got, err := resolve(nil); err != nil || got != want {
+		t.Errorf("when it is over: %q, %v", got, err)
+	}
+}
+
 // TestBadContent: what is sent is what was asked for, or nothing.
 func TestBadContent(t *testing.T) {
 	t.Parallel()

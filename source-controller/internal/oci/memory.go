@@ -19,8 +19,8 @@ const (
 	margin = 10 * time.Second
 )
 
-// Memory is what one object's registry said: how it wants to be logged in to, and its tokens until they end. With it a poll is
-// one request. The zero value knows nothing; it is safe for concurrent use, and prints as nothing.
+// Memory is what one object's registry said: how it wants to be logged in to, its tokens until they end, and until when it is not to
+// be asked. With it a poll is one request. The zero value knows nothing; it is safe for concurrent use, and prints as nothing.
 //
 // It must not be shared between objects: what a registry said came through the object's own proxy, under its own
 // authorities, from whoever these let speak.
@@ -40,6 +40,10 @@ type Memory struct {
 	owner  authn.AuthConfig
 	repo   name.Repository
 	until  time.Time
+	// hushed is until when the registry is not asked with these credentials.
+	hushed      time.Time
+	hushedOwner authn.AuthConfig
+	hushedHost  name.Registry
 }
 
 // String keeps tokens out of whatever prints them.
@@ -111,6 +115,22 @@ func (m *Memory) refused(ctx context.Context, s *session, res *http.Response, fr
 	}
 	m.learn(s, wants)
 	return true, nil
+}
+
+// quiet is how long the registry still wants not to be asked with these credentials.
+func (m *Memory) quiet(s *session, have authn.AuthConfig) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.hushedHost != s.repo.Registry || m.hushedOwner != have {
+		return 0
+	}
+	return max(m.hushed.Sub(m.now()), 0)
+}
+
+func (m *Memory) hush(s *session, have authn.AuthConfig, after time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.hushedHost, m.hushedOwner, m.hushed = s.repo.Registry, have, m.now().Add(after)
 }
 
 func (m *Memory) headless() bool {

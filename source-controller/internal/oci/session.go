@@ -76,8 +76,24 @@ type refusedError struct{ why string }
 
 func (e *refusedError) Error() string { return e.why }
 
-// RoundTrip implements http.RoundTripper.
+// RoundTrip implements http.RoundTripper. While the registry wants not to be asked, nothing is sent.
 func (s *session) RoundTrip(req *http.Request) (*http.Response, error) {
+	have, err := authn.Authorization(req.Context(), s.auth)
+	if err != nil {
+		return nil, fmt.Errorf("find credentials: %w", err)
+	}
+	if left := s.memory.quiet(s, *have); left > 0 {
+		return nil, &RateLimited{After: left, host: s.host()}
+	}
+	res, err := s.exchange(req)
+	var limited *RateLimited
+	if errors.As(err, &limited) {
+		s.memory.hush(s, *have, limited.After)
+	}
+	return res, err
+}
+
+func (s *session) exchange(req *http.Request) (*http.Response, error) {
 	if err := s.allowed(req); err != nil {
 		return nil, err
 	}
