@@ -2,6 +2,7 @@ package identity
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -11,6 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	awsauth "github.com/fluxcd/pkg/auth/aws"
 )
+
+// errConfiguration is for the user.
+var errConfiguration = errors.New("its environment variables or files for AWS cannot be used; AWS_CA_BUNDLE is not served, SSL_CERT_FILE is")
 
 func amazonWebServices() cloud {
 	return cloud{
@@ -50,25 +54,30 @@ type awsCalls struct {
 
 // LoadDefaultConfig finds this controller's own credentials.
 func (c awsCalls) LoadDefaultConfig(ctx context.Context, options ...func(*config.LoadOptions) error) (aws.Config, error) {
-	return config.LoadDefaultConfig(ctx, append(options, config.WithHTTPClient(c.w.client()))...)
+	cfg, err := config.LoadDefaultConfig(ctx,
+		append(options, config.WithHTTPClient(c.w.client()), config.WithRetryMaxAttempts(maxAttempts))...)
+	if err != nil {
+		return cfg, errConfiguration // its words may have anything of a file in them
+	}
+	return cfg, nil
 }
 
 // AssumeRoleWithWebIdentity exchanges a ServiceAccount's token.
 func (c awsCalls) AssumeRoleWithWebIdentity(
 	ctx context.Context, in *sts.AssumeRoleWithWebIdentityInput, options sts.Options,
 ) (*sts.AssumeRoleWithWebIdentityOutput, error) {
-	options.HTTPClient = c.w.client()
+	options.HTTPClient, options.RetryMaxAttempts = c.w.client(), maxAttempts
 	return sts.New(options).AssumeRoleWithWebIdentity(ctx, in)
 }
 
 // GetAuthorizationToken gets a login to private registries.
 func (c awsCalls) GetAuthorizationToken(ctx context.Context, cfg aws.Config) (any, error) {
-	cfg.HTTPClient = c.w.client()
+	cfg.HTTPClient, cfg.RetryMaxAttempts = c.w.client(), maxAttempts
 	return ecr.NewFromConfig(cfg).GetAuthorizationToken(ctx, &ecr.GetAuthorizationTokenInput{})
 }
 
 // GetPublicAuthorizationToken gets a login to the public one.
 func (c awsCalls) GetPublicAuthorizationToken(ctx context.Context, cfg aws.Config) (any, error) {
-	cfg.HTTPClient = c.w.client()
+	cfg.HTTPClient, cfg.RetryMaxAttempts = c.w.client(), maxAttempts
 	return ecrpublic.NewFromConfig(cfg).GetAuthorizationToken(ctx, &ecrpublic.GetAuthorizationTokenInput{})
 }

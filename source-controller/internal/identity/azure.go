@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/Azure/azure-sdk-for-go/sdk/containers/azcontainerregistry"
 	azureauth "github.com/fluxcd/pkg/auth/azure"
@@ -49,7 +50,7 @@ type azureCalls struct {
 }
 
 func (c azureCalls) options() azcore.ClientOptions {
-	return azcore.ClientOptions{Transport: c.w.client()}
+	return azcore.ClientOptions{Transport: c.w.client(), Retry: policy.RetryOptions{MaxRetries: maxAttempts - 1}}
 }
 
 // NewDefaultAzureCredentialWithoutShellOut finds this controller's own credentials: a client secret or certificate, a file with a

@@ -33,6 +33,8 @@ func (m meaning) fits(o outcome) bool {
 func (w *witness) explain(ctx context.Context, a *access, err error) string {
 	o := w.outcome()
 	switch {
+	case errors.Is(err, errConfiguration):
+		return err.Error()
 	case o.host == "", o.host == metadataHost && o.err != nil:
 		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 			return a.cloud.title + " did not give a token in time"

@@ -67,6 +67,8 @@ type Subject struct {
 	ServiceAccount string
 	// Proxy is what clouds are reached through; nil: what the environment says.
 	Proxy *url.URL
+	// Fresh asks for new tokens, for the ones that are kept were refused.
+	Fresh bool
 	// STSEndpoint is where AWS exchanges tokens, of a Bucket's spec.sts; empty: where it does for the region.
 	STSEndpoint string
 }

@@ -49,7 +49,7 @@ func newTokens(o Options, metrics prometheus.Registerer) (*tokens, error) {
 // get returns the token that is kept by a name, or a new one. It ends when the context does; the request goes on for those
 // that want the same one.
 func (t *tokens) get(ctx context.Context, s Subject, name string, fetch func(context.Context) (auth.Token, error)) (auth.Token, error) {
-	if token, ok := t.find(name); ok {
+	if token, ok := t.find(name); ok && !s.Fresh {
 		t.event(s, cache.CacheEventTypeHit)
 		return token, nil
 	}

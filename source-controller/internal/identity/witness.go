@@ -15,8 +15,10 @@ import (
 
 const (
 	requestTimeout = 10 * time.Second
-	maxAnswer      = 1 << 20  // bytes; a token has some thousand
-	maxRefusal     = 16 << 10 // bytes of a refusal that are looked into for its code
+	// maxAttempts is how often a request is sent when it fails at once; what fails for longer, the controller tries again.
+	maxAttempts = 2
+	maxAnswer   = 1 << 20  // bytes; a token has some thousand
+	maxRefusal  = 16 << 10 // bytes of a refusal that are looked into for its code
 )
 
 var errLongAnswer = errors.New("the answer has more than 1 MiB")
