@@ -3,7 +3,7 @@
 // providers speak to the clouds.
 //
 // Read issuer.go (what can be asked for), access.go (whose token it is), tokens.go (what is kept, and for how long),
-// witness.go and explain.go (what a cloud answered, in words). [api/decisions/0029] says what is ours here, and why.
+// witness.go and explain.go (what a cloud answered, in words). api/decisions/0029-tokens-of-clouds.md says what is ours here, and why.
 //
 // Tokens are kept in memory alone, keyed by all that they depend on. No error has anything in it that a server sent.
 package identity
