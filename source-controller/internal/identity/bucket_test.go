@@ -54,11 +54,11 @@ func TestBucketRegion(t *testing.T) {
 	i := issuer(t, nil)
 	s := account(t, awsAccount())
 	_, err := i.AWS(t.Context(), s, "")
-	problem(t, err, "spec.region")
+	says(t, err, "spec.region")
 
 	own := identity.Subject{Kind: "Bucket", Namespace: s.Namespace, Name: "own"}
 	_, err = i.AWS(t.Context(), own, "")
-	problem(t, err, "spec.region")
+	says(t, err, "spec.region")
 	t.Setenv("AWS_REGION", "eu-west-1")
 	t.Setenv("AWS_ROLE_ARN", role)
 	t.Setenv("AWS_WEB_IDENTITY_TOKEN_FILE", assertionFile(t, "sts.amazonaws.com"))
@@ -76,5 +76,5 @@ func TestBucketRegion(t *testing.T) {
 	}
 	s.STSEndpoint = "https://sts.example.com"
 	_, err = i.AWS(t.Context(), s, "eu-west-1")
-	problem(t, err, "spec.sts.endpoint")
+	says(t, err, "spec.sts.endpoint")
 }

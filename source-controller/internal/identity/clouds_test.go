@@ -89,7 +89,7 @@ func (a *aws) sts(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.subjects <- c.Subject
-	type credentials struct{ AccessKeyId, SecretAccessKey, SessionToken, Expiration string } //nolint:revive // AWS's name
+	type credentials struct{ AccessKeyId, SecretAccessKey, SessionToken, Expiration string }
 	w.Header().Set("Content-Type", "text/xml")
 	_ = xml.NewEncoder(w).Encode(struct {
 		XMLName     xml.Name    `xml:"https://sts.amazonaws.com/doc/2011-06-15/ AssumeRoleWithWebIdentityResponse"`

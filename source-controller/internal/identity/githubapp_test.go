@@ -202,7 +202,7 @@ func TestF41GitHubApp(t *testing.T) {
 // TestS20GitHubRefuses: GitHub's documented errors, in words that have nothing of what was sent and are the same each time.
 func TestS20GitHubRefuses(t *testing.T) {
 	for name, tc := range map[string]struct {
-		github  github
+		github  *github // nil: one that takes what is right
 		changes map[string]string
 		unknown bool // the key is not the App's
 		private bool // it shows a certificate that nobody trusts
@@ -210,15 +210,15 @@ func TestS20GitHubRefuses(t *testing.T) {
 		says    []string
 	}{
 		"wrong key":           {unknown: true, says: []string{"api.github.com refuses the key (401)", "githubAppPrivateKey"}},
-		"clock":               {github: github{date: 10 * time.Minute}, says: []string{"401", "clock of this node"}},
-		"clock behind":        {github: github{date: -10 * time.Minute}, says: []string{"401", "clock of this node"}},
-		"suspended":           {github: github{status: 403}, says: []string{"403", "suspended"}},
+		"clock":               {github: &github{date: 10 * time.Minute}, says: []string{"401", "clock of this node"}},
+		"clock behind":        {github: &github{date: -10 * time.Minute}, says: []string{"401", "clock of this node"}},
+		"suspended":           {github: &github{status: 403}, says: []string{"403", "suspended"}},
 		"no installation":     {changes: map[string]string{"githubAppInstallationID": "43"}, says: []string{"404", "githubAppInstallationID"}},
 		"no owner":            {changes: map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "nobody"}, says: []string{"404", "githubAppInstallationOwner"}},
-		"asked too often":     {github: github{status: 403, header: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9999999999"}}, says: []string{"too often"}},
-		"asked too fast":      {github: github{status: 429, header: map[string]string{"Retry-After": "60"}}, says: []string{"answers 429"}},
-		"down":                {github: github{status: 502}, says: []string{"answers 502 Bad Gateway"}},
-		"no token":            {github: github{empty: true}, says: []string{"no token", "githubAppBaseURL"}},
+		"asked too often":     {github: &github{status: 403, header: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9999999999"}}, says: []string{"too often"}},
+		"asked too fast":      {github: &github{status: 429, header: map[string]string{"Retry-After": "60"}}, says: []string{"answers 429"}},
+		"down":                {github: &github{status: 502}, says: []string{"answers 502 Bad Gateway"}},
+		"no token":            {github: &github{empty: true}, says: []string{"no token", "githubAppBaseURL"}},
 		"unknown authority":   {private: true, says: []string{"unknown authority", "ca.crt of spec.secretRef"}},
 		"unreachable":         {silent: true, says: []string{"cannot reach api.github.com"}},
 		"no App":              {changes: map[string]string{"githubAppID": ""}, says: []string{"githubAppID is missing"}},
@@ -230,7 +230,10 @@ func TestS20GitHubRefuses(t *testing.T) {
 		"password in address": {changes: map[string]string{"githubAppBaseURL": "https://jo:CANARY@github.example.com"}, says: []string{"githubAppBaseURL"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := &tc.github
+			g := tc.github
+			if g == nil {
+				g = &github{}
+			}
 			g.start(t, "api.github.com", "")
 			data := g.secret(tc.changes)
 			if tc.unknown {

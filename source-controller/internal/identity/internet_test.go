@@ -67,7 +67,9 @@ func connect(dir string) error {
 		name, _, _ := strings.Cut(variable, "=")
 		for _, prefix := range []string{"AWS_", "AZURE_", "GOOGLE_", "GCE_", "IDENTITY_", "MSI_", "IMDS_"} {
 			if strings.HasPrefix(name, prefix) {
-				os.Unsetenv(name)
+				if err := os.Unsetenv(name); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -105,7 +107,7 @@ func (n *internet) proxy(name string, secure net.Addr) *url.URL {
 		n.mu.Unlock()
 		here, buffered, err := w.(http.Hijacker).Hijack()
 		if err != nil {
-			there.Close()
+			_ = there.Close()
 			return
 		}
 		fmt.Fprint(here, "HTTP/1.1 200 OK\r\n\r\n")
@@ -121,9 +123,8 @@ func (n *internet) proxy(name string, secure net.Addr) *url.URL {
 
 // pipe brings what comes from one side to the other, and ends both.
 func pipe(to net.Conn, from io.Reader, side net.Conn) {
-	defer to.Close()
-	defer side.Close()
 	_, _ = io.Copy(to, from)
+	_, _ = to.Close(), side.Close()
 }
 
 func (n *internet) viaOf(address string) string {
@@ -199,15 +200,6 @@ func (n *internet) requests(host string) (list []string) {
 		}
 	}
 	return list
-}
-
-func (n *internet) count(host, path string) (count int) {
-	for _, a := range n.requests(host) {
-		if strings.HasSuffix(a, host+path) {
-			count++
-		}
-	}
-	return count
 }
 
 // authority signs certificates.

@@ -96,6 +96,12 @@ func problem(t testing.TB, err error, says ...string) *plan.Problem {
 	return p
 }
 
+// says holds that the error is a problem, and what it says.
+func says(t testing.TB, err error, words ...string) {
+	t.Helper()
+	_ = problem(t, err, words...)
+}
+
 // secrets are what no message may have in it.
 var secrets = []string{"eyJ", "CANARY", "X-Amz-", "PRIVATE KEY", "Signature="}
 

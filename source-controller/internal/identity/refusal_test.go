@@ -190,7 +190,7 @@ func TestLockdown(t *testing.T) {
 	}
 	i = issuer(t, func(o *identity.Options) { o.DefaultServiceAccount = "tenant" })
 	_, err := i.Registry(t.Context(), "aws", s, ecr)
-	problem(t, err, s.Namespace+"/tenant", "--default-service-account", "does not exist")
+	says(t, err, s.Namespace+"/tenant", "--default-service-account", "does not exist")
 	if n := cloud.sessions.Load(); n != 1 {
 		t.Errorf("%d sessions, want 1", n)
 	}
@@ -213,12 +213,12 @@ func TestAccountGone(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := i.Registry(t.Context(), "aws", s, ecr)
-	problem(t, err, "trust policy")
+	says(t, err, "trust policy")
 	if err := cluster.Delete(t.Context(), sa); err != nil {
 		t.Fatal(err)
 	}
 	_, err = i.Registry(t.Context(), "aws", s, ecr)
-	problem(t, err, s.Namespace+"/app", "does not exist")
+	says(t, err, s.Namespace+"/app", "does not exist")
 	if n := cloud.sessions.Load(); n != 1 {
 		t.Errorf("%d sessions, want 1", n)
 	}
