@@ -26,6 +26,10 @@ type Rendering struct {
 	// Recipients is the fingerprint of the age recipients it is sealed to (see rendering.Fingerprint).
 	// +required
 	Recipients string `json:"recipients"`
+	// Version of the chart of a HelmRelease. From a source whose tags can be moved it ends with + and the first 12 hex
+	// digits of the source's digest, as in Flux.
+	// +optional
+	Version string `json:"version,omitempty"`
 }
 
 // ReleaseParameters are the built-in values a chart's templates may read although they say nothing about the content:

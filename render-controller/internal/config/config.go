@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +40,8 @@ type Config struct {
 	ConfigNamespaces []string
 	// NoCrossNamespaceRefs denies references to sources in other namespaces.
 	NoCrossNamespaceRefs bool
+	// ExternalArtifact serves subjects that are made from an ExternalArtifact; otherwise they are denied.
+	ExternalArtifact bool
 	// WarnOnMAC accepts SOPS files whose MAC does not fit.
 	WarnOnMAC bool
 	// Interval spreads repetitions.
@@ -60,7 +63,10 @@ func Parse(args []string, getenv func(string) string) (Config, error) {
 }
 
 // unparsed are the values that need more than pflag.
-type unparsed struct{ memory, mac string }
+type unparsed struct {
+	memory, mac string
+	gates       map[string]string
+}
 
 func (c *Config) bind(flags *pflag.FlagSet, raw *unparsed) {
 	flags.StringVar(&c.StorageAddr, "storage-addr", ":9090", "The address the sealed renderings are served at.")
@@ -73,6 +79,8 @@ func (c *Config) bind(flags *pflag.FlagSet, raw *unparsed) {
 	flags.StringSliceVar(&c.ConfigNamespaces, "config-namespaces", nil,
 		"The namespaces whose Secrets and ConfigMaps are watched, where the controller may read no others.")
 	flags.BoolVar(&c.NoCrossNamespaceRefs, "no-cross-namespace-refs", false, "Deny references to sources in other namespaces.")
+	flags.StringToStringVar(&raw.gates, "feature-gates", nil,
+		"Flux's gates, as name=true or name=false: "+gateExternalArtifact+" (true when not named) serves ExternalArtifacts.")
 	flags.StringVar(&raw.mac, "sops-mac", "enforce", "What becomes of a SOPS file whose MAC does not fit: enforce refuses it, warn accepts it.")
 }
 
@@ -90,6 +98,9 @@ func (c *Config) validate(raw unparsed) error {
 	default:
 		return fmt.Errorf("--sops-mac is %q, want enforce or warn", raw.mac)
 	}
+	if c.ExternalArtifact, err = externalArtifact(raw.gates); err != nil {
+		return err
+	}
 	if c.BuildTimeout <= 0 || c.RequeueDependency <= 0 {
 		return errors.New("--build-timeout and --requeue-dependency have to be more than zero")
 	}
@@ -97,6 +108,25 @@ func (c *Config) validate(raw unparsed) error {
 		return errors.New("--config-namespaces is for a controller that watches all namespaces")
 	}
 	return c.validateAddress()
+}
+
+// gateExternalArtifact is the one of Flux's gates that decides anything here.
+const gateExternalArtifact = "ExternalArtifact"
+
+// externalArtifact reads the gates. Another one is refused: whoever sets it would take it to be in force.
+func externalArtifact(gates map[string]string) (bool, error) {
+	served := true
+	for name, value := range gates {
+		enabled, err := strconv.ParseBool(value)
+		switch {
+		case name != gateExternalArtifact:
+			return false, fmt.Errorf("--feature-gates: there is no gate %s here, only %s", name, gateExternalArtifact)
+		case err != nil:
+			return false, fmt.Errorf("--feature-gates: %s is %q, want true or false", name, value)
+		}
+		served = enabled
+	}
+	return served, nil
 }
 
 // minBuildMemory is what a worker needs to start.

@@ -112,7 +112,7 @@ func (r *reconciler) render(ctx context.Context, o *observation) (*outcome, erro
 	}
 	done := &outcome{rendering: plan.Good(&o.state), warnings: result.Warnings, built: true, took: took}
 	if plan.MustSeal(&o.state, string(tag)) || r.memory.outdated(o, output) {
-		if done.rendering, err = r.seal(ctx, o, tag, &result.Content); err != nil {
+		if done.rendering, err = r.seal(ctx, o, tag, &result); err != nil {
 			return nil, err
 		}
 	}
@@ -195,13 +195,13 @@ func (r *reconciler) tags(ctx context.Context, result *render.Result) (tag, outp
 }
 
 // seal encrypts a content to sync-controller and stores it.
-func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag, content *rendering.Content) (*v1alpha1.Rendering, error) {
+func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag, result *render.Result) (*v1alpha1.Rendering, error) {
 	recipients, err := r.options.Seals.Recipients(ctx)
 	if err != nil {
 		return nil, err
 	}
 	write := func(w io.Writer) error {
-		return rendering.Seal(w, recipients.Keys, o.state.Subject.UID, tag, *content)
+		return rendering.Seal(w, recipients.Keys, o.state.Subject.UID, tag, result.Content)
 	}
 	file, err := r.options.Store.Put(r.stored(o), write)
 	if errors.Is(err, syscall.ENOSPC) && r.options.Trees.MakeRoom() {
@@ -218,6 +218,6 @@ func (r *reconciler) seal(ctx context.Context, o *observation, tag rendering.Tag
 	}
 	return &v1alpha1.Rendering{
 		Tag: string(tag), Digest: file.Digest, URL: fileserver.URL(r.options.Advertised, file.Path), Size: file.Size,
-		Objects: int64(len(content.Objects)), Recipients: recipients.Fingerprint,
+		Objects: int64(len(result.Content.Objects)), Recipients: recipients.Fingerprint, Version: result.Version,
 	}, nil
 }

@@ -44,8 +44,9 @@ func Assemble(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, message
 	release = func() { pool.Close(); _ = files.Close() }
 	options := &Options{
 		Trees: trees, Renderer: &render.Renderer{Pool: pool}, Store: files,
-		Access:     access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
-		Advertised: cfg.StorageAdvAddr, Namespace: cfg.Namespace, WarnOnMAC: cfg.WarnOnMAC,
+		Access:                  access.Checker{NoCrossNamespace: cfg.NoCrossNamespaceRefs},
+		RefuseExternalArtifacts: !cfg.ExternalArtifact,
+		Advertised:              cfg.StorageAdvAddr, Namespace: cfg.Namespace, WarnOnMAC: cfg.WarnOnMAC,
 		Concurrent: cfg.Concurrent, RetryArtifact: cfg.RequeueDependency, Metrics: metrics,
 	}
 	if err := register(metrics, options, pool, mgr.GetClient()); err != nil {

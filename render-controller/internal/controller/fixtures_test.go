@@ -12,6 +12,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 90 * time.Second
+const patience = 25 * time.Second
 
 const pollEvery = 20 * time.Millisecond
 
@@ -78,6 +79,10 @@ func newArtifacts(t *testing.T) *artifacts {
 			a.misses[r.URL.Path]++
 		}
 		a.mu.Unlock()
+		if to := r.URL.Query().Get("to"); to != "" {
+			http.Redirect(w, r, to, http.StatusFound)
+			return
+		}
 		if down {
 			panic(http.ErrAbortHandler)
 		}
@@ -89,6 +94,11 @@ func newArtifacts(t *testing.T) *artifacts {
 	}))
 	t.Cleanup(a.Close)
 	return a
+}
+
+// redirect is a URL that leads elsewhere.
+func (a *artifacts) redirect(to string) string {
+	return a.URL + "/redirect?" + url.Values{"to": {to}}.Encode()
 }
 
 // put serves content, and returns it as a source announces it.

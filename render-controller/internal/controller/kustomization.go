@@ -15,7 +15,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/api/access"
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/render-controller/internal/kustomize"
 	"github.com/sluice-gitops/sluice/render-controller/internal/plan"
@@ -28,9 +27,8 @@ const macAnnotation = "sluice.dev/sops-mac"
 
 // kustomizations observes Kustomizations.
 type kustomizations struct {
-	cached    client.Reader
 	live      client.Reader
-	access    access.Checker
+	sources   *sources
 	warnOnMAC bool
 }
 
@@ -62,7 +60,7 @@ func (k *kustomizations) inputs(ctx context.Context, o *observation) error {
 	return k.observeKeys(ctx, o, ks)
 }
 
-// source reads the GitRepository.
+// source reads the source that spec.sourceRef names.
 func (k *kustomizations) source(ctx context.Context, o *observation) error {
 	ks := o.subject.(*kustomizev1.Kustomization)
 	o.state.Suspended = ks.Spec.Suspend
@@ -71,25 +69,17 @@ func (k *kustomizations) source(ctx context.Context, o *observation) error {
 		return nil
 	}
 	ref := ks.Spec.SourceRef
-	o.source = v1alpha1.Source{Kind: ref.Kind, Namespace: ref.Namespace, Name: ref.Name}
-	if ref.Namespace == "" {
-		o.source.Namespace = ks.Namespace
-	}
-	if _, err := o.resolve(k.access, ref.Kind, ref.Namespace, ref.Name); err != nil {
-		return err
-	}
-	if ref.Kind != sourcev1.GitRepositoryKind {
-		return problemf(render.ReasonArtifact, "spec.sourceRef: sources of kind %s are not served yet; use a GitRepository", ref.Kind)
-	}
-	var source sourcev1.GitRepository
-	err := o.reader(k.cached, k.live).Get(ctx, types.NamespacedName{Namespace: o.source.Namespace, Name: ref.Name}, &source)
-	if apierrors.IsNotFound(err) {
-		return o.notFound()
-	}
+	o.source = v1alpha1.Source{Kind: ref.Kind, Namespace: orDefault(ref.Namespace, ks.Namespace), Name: ref.Name}
+	source, err := k.sources.read(ctx, o, "spec.sourceRef", manifestSources())
 	if err != nil {
 		return err
 	}
-	return o.setArtifact(&source, source.Status.Artifact)
+	return o.setArtifact(source, source.GetArtifact())
+}
+
+// manifestSources are the kinds that a Kustomization can be made from.
+func manifestSources() []string {
+	return []string{sourcev1.GitRepositoryKind, sourcev1.OCIRepositoryKind, sourcev1.BucketKind, sourcev1.ExternalArtifactKind}
 }
 
 // observeVariables reads the variables of spec.postBuild: later references win over earlier ones, the spec over all.

@@ -205,7 +205,6 @@ func TestFailures(t *testing.T) {
 			ks.Spec.PostBuild = &kustomizev1.PostBuild{SubstituteFrom: []kustomizev1.SubstituteReference{{Kind: "ConfigMap", Name: "none"}}}
 		}, "BuildFailed", []string{"ConfigMap/none"}},
 		"source-missing": {"there is no such source", good, func(ks *kustomizev1.Kustomization) { ks.Spec.SourceRef.Name = "none" }, "ArtifactFailed", []string{"none", "not found"}},
-		"source-kind":    {"it is not served", good, func(ks *kustomizev1.Kustomization) { ks.Spec.SourceRef.Kind = "Bucket" }, "ArtifactFailed", []string{"Bucket"}},
 		"alias-bomb":     {"it would grow without end", map[string]string{"bomb.yaml": bomb()}, nil, "BuildFailed", []string{"bomb.yaml", "aliases"}},
 	}
 	identity, _, err := rendering.GenerateIdentity()

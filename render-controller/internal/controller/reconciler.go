@@ -31,7 +31,9 @@ type Options struct {
 	Seals    *seal.Store
 	Store    *store.Store
 	Access   access.Checker
-	Outbox   *outbox.Outbox
+	// RefuseExternalArtifacts denies subjects that are made from an ExternalArtifact.
+	RefuseExternalArtifacts bool
+	Outbox                  *outbox.Outbox
 	// Metrics counts what is built and what is not; it may be nil.
 	Metrics *measure.Metrics
 	// Advertised is the host, or the URL, at which the store is served.

@@ -2,13 +2,13 @@ package controller
 
 import (
 	"context"
+	"slices"
+	"strings"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
-	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -23,9 +23,7 @@ import (
 // Reasons that Flux has for HelmReleases.
 const (
 	reasonSourceNotReady = "SourceNotReady"
-	// reasonNoSourceArtifact is what a HelmChart says while its own source has no artifact.
-	reasonNoSourceArtifact = "NoSourceArtifact"
-	reasonValues           = "ValuesError"
+	reasonValues         = "ValuesError"
 )
 
 // releases observes HelmReleases, and keeps their HelmCharts as their specs ask.
@@ -33,6 +31,7 @@ type releases struct {
 	client       client.Client
 	live         client.Reader
 	access       access.Checker
+	sources      *sources
 	capabilities *capabilities
 }
 
@@ -63,7 +62,7 @@ func (r *releases) inputs(ctx context.Context, o *observation) error {
 		return err
 	}
 	o.job.Helm = &helm.Input{
-		ChartDigest: o.artifact.Digest, ReleaseName: helm.ReleaseName(hr), Namespace: hr.GetReleaseNamespace(),
+		ChartDigest: o.artifact.Digest, Revision: trackedRevision(o.source), ReleaseName: helm.ReleaseName(hr), Namespace: hr.GetReleaseNamespace(),
 		Values: values, Parameters: parameters, CRDs: helm.CRDPolicy(hr, parameters),
 		SkipSchema: helm.SkipSchema(hr, parameters), IgnoreHooks: helm.IgnoredHooks(hr),
 		SubjectName: hr.Name, SubjectNamespace: hr.Namespace, Capabilities: known,
@@ -85,7 +84,7 @@ func unserved(hr *helmv2.HelmRelease) string {
 	}
 }
 
-// source has the release's chart packaged, and reads where it is.
+// source finds the release's chart, which is made for it from spec.chart or named by spec.chartRef, and where it is.
 func (r *releases) source(ctx context.Context, o *observation) error {
 	hr := o.subject.(*helmv2.HelmRelease)
 	o.state.Suspended = hr.Spec.Suspend
@@ -93,47 +92,58 @@ func (r *releases) source(ctx context.Context, o *observation) error {
 	if hr.Spec.Suspend {
 		return nil
 	}
-	o.source = v1alpha1.Source{Kind: sourcev1.HelmChartKind, Namespace: hr.Namespace, Name: hr.GetHelmChartName()}
-	if hr.HasChartRef() || !hr.HasChartTemplate() {
-		return problemf(render.ReasonArtifact, "spec.chartRef is not served yet; use spec.chart with a GitRepository")
+	if hr.HasChartRef() == hr.HasChartTemplate() {
+		return problemf(render.ReasonArtifact, "either spec.chart or spec.chartRef has to be set, and not both")
 	}
+	find := r.made
+	if hr.HasChartRef() {
+		find = r.named
+	}
+	chart, err := find(ctx, o, hr)
+	if err != nil {
+		return err
+	}
+	if err := unready(o.source.Kind, chart); err != nil {
+		return err
+	}
+	return o.setArtifact(chart, chart.GetArtifact())
+}
+
+// made is the HelmChart that spec.chart asks for: it is made, and kept as the spec has it.
+func (r *releases) made(ctx context.Context, o *observation, hr *helmv2.HelmRelease) (artifactSource, error) {
 	ref := hr.Spec.Chart.Spec.SourceRef
-	namespace, err := o.resolve(r.access, ref.Kind, ref.Namespace, ref.Name)
-	if err != nil {
-		return err
+	o.source = v1alpha1.Source{
+		Kind: sourcev1.HelmChartKind, Namespace: orDefault(ref.Namespace, hr.Namespace), Name: hr.GetHelmChartName(),
 	}
-	if ref.Kind != sourcev1.GitRepositoryKind {
-		return problemf(render.ReasonArtifact, "spec.chart.spec.sourceRef: sources of kind %s are not served yet; use a GitRepository", ref.Kind)
+	if _, err := o.resolve(r.access, ref.Kind, ref.Namespace, ref.Name); err != nil {
+		return nil, err
 	}
-	o.source.Namespace = namespace
-	chart, err := r.ensureChart(ctx, o, hr)
-	if err != nil {
-		return err
+	if !slices.Contains(chartSources(), ref.Kind) {
+		return nil, problemf(render.ReasonArtifact, "spec.chart.spec.sourceRef.kind: no chart can be made from a %s; use one of %s",
+			ref.Kind, strings.Join(chartSources(), ", "))
 	}
-	if chart.Status.ObservedGeneration != chart.Generation {
-		return waitingf(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: its latest generation has not been reconciled", chart.Namespace, chart.Name)
-	}
-	if chart.Status.Artifact == nil {
-		return unreadyChart(chart)
-	}
-	return o.setArtifact(chart, chart.Status.Artifact)
+	return r.ensureChart(ctx, o, hr)
 }
 
-// unreadyChart tells a chart that waits for its own source from one that cannot be packaged.
-func unreadyChart(chart *sourcev1.HelmChart) error {
-	report := problemf
-	ready := apimeta.FindStatusCondition(chart.Status.Conditions, meta.ReadyCondition)
-	if ready == nil || ready.Status == metav1.ConditionUnknown || ready.Reason == reasonNoSourceArtifact {
-		report = waitingf
-	}
-	return report(reasonSourceNotReady, "HelmChart '%s/%s' is not ready: %s", chart.Namespace, chart.Name, readiness(chart))
+// chartSources are the kinds that a HelmChart can be made from.
+func chartSources() []string {
+	return []string{sourcev1.HelmRepositoryKind, sourcev1.GitRepositoryKind, sourcev1.BucketKind}
 }
 
-func readiness(chart *sourcev1.HelmChart) string {
-	if ready := apimeta.FindStatusCondition(chart.Status.Conditions, meta.ReadyCondition); ready != nil && ready.Message != "" {
-		return ready.Message
+// named is the source that spec.chartRef names, whose artifact is the chart.
+func (r *releases) named(ctx context.Context, o *observation, hr *helmv2.HelmRelease) (artifactSource, error) {
+	ref := hr.Spec.ChartRef
+	o.source = v1alpha1.Source{Kind: ref.Kind, Namespace: orDefault(ref.Namespace, hr.Namespace), Name: ref.Name}
+	chart, err := r.sources.read(ctx, o, "spec.chartRef", chartArtifacts())
+	if err != nil {
+		return nil, err
 	}
-	return "it has no artifact yet"
+	return chart, nil
+}
+
+// chartArtifacts are the kinds whose artifacts can be charts.
+func chartArtifacts() []string {
+	return []string{sourcev1.HelmChartKind, sourcev1.OCIRepositoryKind, sourcev1.ExternalArtifactKind}
 }
 
 // ensureChart returns the HelmChart of a release, as its spec asks for. Nothing is written when it is that already.
@@ -197,6 +207,9 @@ func chartFor(hr *helmv2.HelmRelease, namespace string) *sourcev1.HelmChart {
 			ReconcileStrategy: orDefault(template.Spec.ReconcileStrategy, sourcev1.ReconcileStrategyChartVersion),
 			ValuesFiles:       template.Spec.ValuesFiles, IgnoreMissingValuesFiles: template.Spec.IgnoreMissingValuesFiles,
 		},
+	}
+	if verify := template.Spec.Verify; verify != nil {
+		chart.Spec.Verify = &sourcev1.HelmChartVerification{Provider: verify.Provider, SecretRef: verify.SecretRef}
 	}
 	if template.ObjectMeta != nil {
 		chart.Annotations = template.ObjectMeta.Annotations

@@ -1,7 +1,6 @@
 package controller_test
 
 import (
-	"strings"
 	"testing"
 	"time"
 
@@ -127,7 +126,6 @@ func TestReleaseFailures(t *testing.T) {
 		want   string
 		parts  []string
 	}{
-		"source-kind": {"it is not served", func(hr *helmv2.HelmRelease) { hr.Spec.Chart.Spec.SourceRef.Kind = "HelmRepository" }, "ArtifactFailed", []string{"HelmRepository"}},
 		"values-from": {"it would be rendered without them", func(hr *helmv2.HelmRelease) {
 			hr.Spec.ValuesFrom = []helmv2.ValuesReference{{Kind: "ConfigMap", Name: "x"}}
 		}, "BuildFailed", []string{"spec.valuesFrom"}},
@@ -137,9 +135,7 @@ func TestReleaseFailures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
 			hr := w.release(func(hr *helmv2.HelmRelease) { hr.Name = name; c.change(hr) })
-			if !strings.Contains(name, "source") {
-				w.packaged(hr, "1.0.0")
-			}
+			w.packaged(hr, "1.0.0")
 			w.render(hr, helmRelease, failedWith(c.want, c.parts...))
 		})
 	}

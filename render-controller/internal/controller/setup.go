@@ -34,8 +34,7 @@ const (
 
 // Indexes over the cache.
 const (
-	bySource    = "source"    // kind/namespace/name of what a Kustomization is made from
-	byChart     = "chart"     // namespace/name of a HelmRelease's HelmChart
+	bySource    = "source"    // kind/namespace/name of what a Kustomization, or a HelmRelease, is made from
 	byReference = "reference" // kind/namespace/name of a Secret or ConfigMap that a Kustomization reads
 )
 
@@ -53,11 +52,12 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options *Options) error {
 	if err != nil {
 		return fmt.Errorf("discovery client: %w", err)
 	}
-	if err := setupKustomizations(mgr, options, recipients); err != nil {
+	read := &sources{cached: mgr.GetClient(), live: mgr.GetAPIReader(), access: options.Access, refuseExternal: options.RefuseExternalArtifacts}
+	if err := setupKustomizations(mgr, options, recipients, read); err != nil {
 		return fmt.Errorf("set up Kustomizations: %w", err)
 	}
 	charts := &releases{
-		client: mgr.GetClient(), live: mgr.GetAPIReader(), access: options.Access,
+		client: mgr.GetClient(), live: mgr.GetAPIReader(), access: options.Access, sources: read,
 		capabilities: newCapabilities(discovered, min(capabilitiesAge, options.RetryArtifact)),
 	}
 	if err := mgr.Add(charts.capabilities); err != nil {
@@ -69,35 +69,39 @@ func Setup(ctx context.Context, mgr ctrl.Manager, options *Options) error {
 	return mgr.Add(&sweeper{client: mgr.GetClient(), store: options.Store})
 }
 
-func setupKustomizations(mgr ctrl.Manager, options *Options, recipients cache.Cache) error {
+func setupKustomizations(mgr ctrl.Manager, options *Options, recipients cache.Cache, read *sources) error {
 	reconciler := &reconciler{client: mgr.GetClient(), options: options, memory: newMemory(), observer: &kustomizations{
-		cached: mgr.GetClient(), live: mgr.GetAPIReader(), access: options.Access, warnOnMAC: options.WarnOnMAC,
+		live: mgr.GetAPIReader(), sources: read, warnOnMAC: options.WarnOnMAC,
 	}}
 	find := &finder{reader: mgr.GetClient(), list: func() client.ObjectList { return &kustomizev1.KustomizationList{} }}
-	return ctrl.NewControllerManagedBy(mgr).Named("kustomization").
+	b := ctrl.NewControllerManagedBy(mgr).Named("kustomization").
 		For(&kustomizev1.Kustomization{}, builder.WithPredicates(subjectChanged())).
 		Owns(&v1alpha1.Render{}, builder.WithPredicates(recordDeleted())).
-		Watches(&sourcev1.GitRepository{}, handler.EnqueueRequestsFromMapFunc(find.bySource), builder.WithPredicates(artifactChanged())).
 		WatchesMetadata(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(find.byReference(kindSecret)), builder.WithPredicates(versionChanged())).
 		WatchesMetadata(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(find.byReference(kindConfigMap)), builder.WithPredicates(versionChanged())).
 		WatchesRawSource(recipientsSource(recipients, options.Seals, find)).
-		WithOptions(controllerOptions(options)).
-		Complete(reconciler)
+		WithOptions(controllerOptions(options))
+	for _, kind := range manifestSources() {
+		b.Watches(newSource(kind), handler.EnqueueRequestsFromMapFunc(find.bySource(kind)), builder.WithPredicates(artifactChanged()))
+	}
+	return b.Complete(reconciler)
 }
 
 func setupReleases(mgr ctrl.Manager, options *Options, recipients cache.Cache, charts *releases) error {
 	reconciler := &reconciler{client: mgr.GetClient(), options: options, memory: newMemory(), observer: charts}
 	find := &finder{reader: mgr.GetClient(), list: func() client.ObjectList { return &helmv2.HelmReleaseList{} }}
-	return ctrl.NewControllerManagedBy(mgr).Named("helmrelease").
+	b := ctrl.NewControllerManagedBy(mgr).Named("helmrelease").
 		For(&helmv2.HelmRelease{}, builder.WithPredicates(subjectChanged())).
 		Owns(&v1alpha1.Render{}, builder.WithPredicates(recordDeleted())).
-		Watches(&sourcev1.HelmChart{}, handler.EnqueueRequestsFromMapFunc(find.byChart), builder.WithPredicates(chartChanged())).
 		Watches(&v1alpha1.Sync{}, handler.EnqueueRequestForOwner(mgr.GetScheme(), mgr.GetRESTMapper(), &helmv2.HelmRelease{}),
 			builder.WithPredicates(nextChanged())).
 		WatchesRawSource(source.Channel(charts.capabilities.changed, handler.EnqueueRequestsFromMapFunc(find.all))).
 		WatchesRawSource(recipientsSource(recipients, options.Seals, find)).
-		WithOptions(controllerOptions(options)).
-		Complete(reconciler)
+		WithOptions(controllerOptions(options))
+	for _, kind := range chartArtifacts() {
+		b.Watches(newSource(kind), handler.EnqueueRequestsFromMapFunc(find.bySource(kind)), builder.WithPredicates(chartChanged()))
+	}
+	return b.Complete(reconciler)
 }
 
 func controllerOptions(options *Options) controller.Options {
@@ -144,13 +148,21 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	}); err != nil {
 		return err
 	}
-	return indexer.IndexField(ctx, &helmv2.HelmRelease{}, byChart, func(object client.Object) []string {
-		hr := object.(*helmv2.HelmRelease)
-		if !hr.HasChartTemplate() {
-			return nil
-		}
-		return []string{key(orDefault(hr.Spec.Chart.Spec.SourceRef.Namespace, hr.Namespace), hr.GetHelmChartName())}
+	return indexer.IndexField(ctx, &helmv2.HelmRelease{}, bySource, func(object client.Object) []string {
+		return chartKeys(object.(*helmv2.HelmRelease))
 	})
+}
+
+// chartKeys name where a HelmRelease's chart comes from.
+func chartKeys(hr *helmv2.HelmRelease) []string {
+	var keys []string
+	if hr.HasChartTemplate() {
+		keys = append(keys, key(sourcev1.HelmChartKind, orDefault(hr.Spec.Chart.Spec.SourceRef.Namespace, hr.Namespace), hr.GetHelmChartName()))
+	}
+	if ref := hr.Spec.ChartRef; ref != nil {
+		keys = append(keys, key(ref.Kind, orDefault(ref.Namespace, hr.Namespace), ref.Name))
+	}
+	return keys
 }
 
 // references lists the Secrets and ConfigMaps that a Kustomization reads.

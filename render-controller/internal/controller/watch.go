@@ -4,8 +4,6 @@ import (
 	"context"
 
 	"github.com/fluxcd/pkg/apis/meta"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,12 +44,10 @@ func (f *finder) find(ctx context.Context, options ...client.ListOption) []recon
 
 func (f *finder) all(ctx context.Context, _ client.Object) []reconcile.Request { return f.find(ctx) }
 
-func (f *finder) bySource(ctx context.Context, object client.Object) []reconcile.Request {
-	return f.find(ctx, client.MatchingFields{bySource: key(sourcev1.GitRepositoryKind, object.GetNamespace(), object.GetName())})
-}
-
-func (f *finder) byChart(ctx context.Context, object client.Object) []reconcile.Request {
-	return f.find(ctx, client.MatchingFields{byChart: key(object.GetNamespace(), object.GetName())})
+func (f *finder) bySource(kind string) handler.MapFunc {
+	return func(ctx context.Context, object client.Object) []reconcile.Request {
+		return f.find(ctx, client.MatchingFields{bySource: key(kind, object.GetNamespace(), object.GetName())})
+	}
 }
 
 func (f *finder) byReference(kind string) handler.MapFunc {
@@ -83,8 +79,8 @@ func recordDeleted() predicate.Predicate {
 // artifactChanged lets through that a source has another artifact, and that it comes and goes.
 func artifactChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(sourcev1.Source)
-		after, ok2 := e.ObjectNew.(sourcev1.Source)
+		before, ok := e.ObjectOld.(artifactSource)
+		after, ok2 := e.ObjectNew.(artifactSource)
 		return ok && ok2 && !sameArtifact(before.GetArtifact(), after.GetArtifact())
 	}}
 }
@@ -93,22 +89,15 @@ func sameArtifact(a, b *meta.Artifact) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	return a.Revision == b.Revision && a.Digest == b.Digest && a.URL == b.URL
+	return a.Revision == b.Revision && a.Digest == b.Digest && a.URL == b.URL && a.Metadata[originRevision] == b.Metadata[originRevision]
 }
 
 // chartChanged lets through what a release waits for: an artifact, or why there is none.
 func chartChanged() predicate.Predicate {
-	return predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
-		before, ok := e.ObjectOld.(*sourcev1.HelmChart)
-		after, ok2 := e.ObjectNew.(*sourcev1.HelmChart)
-		if !ok || !ok2 {
-			return false
-		}
-		return !sameArtifact(before.Status.Artifact, after.Status.Artifact) ||
-			before.Generation != after.Generation ||
-			before.Status.ObservedGeneration != after.Status.ObservedGeneration ||
-			!equality.Semantic.DeepEqual(before.Status.Conditions, after.Status.Conditions)
-	}}
+	return predicate.Or(artifactChanged(), predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+		before, after := standingOf(e.ObjectOld), standingOf(e.ObjectNew)
+		return before != nil && after != nil && (e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || !before.equal(after))
+	}})
 }
 
 // nextChanged lets through that sync-controller asks for a release with other parameters.

@@ -37,11 +37,11 @@ func load(in Input) (*chart.Chart, error) {
 	}
 	left := budget{bytes: maxUnpacked, files: maxFiles, templates: maxTemplates}
 	if err := left.spend(bytes.NewReader(raw), 0); err != nil {
-		return nil, fmt.Errorf("refuse chart archive: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
 	}
 	loaded, err := loader.LoadArchive(bytes.NewReader(raw))
 	if err != nil {
-		return nil, fmt.Errorf("load chart archive: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrArchive, err)
 	}
 	if err := exactDefaults(loaded); err != nil {
 		return nil, err
@@ -69,7 +69,7 @@ func archive(in Input) ([]byte, error) {
 
 func checkSize(size int64) error {
 	if size > maxArchive {
-		return fmt.Errorf("refuse chart archive: it is larger than %d MiB", maxArchive>>20)
+		return fmt.Errorf("%w: it is larger than %d MiB", ErrArchive, maxArchive>>20)
 	}
 	return nil
 }

@@ -40,6 +40,11 @@ func Render(ctx context.Context, in Input) (out Output, err error) {
 	if err != nil {
 		return Output{}, err
 	}
+	if in.Revision != "" {
+		if loaded.Metadata.Version, err = trackedVersion(loaded.Metadata.Version, in.Revision); err != nil {
+			return Output{}, err
+		}
+	}
 	title := loaded.Name() + "-" + loaded.Metadata.Version
 	r := renderer{in: in, chart: loaded}
 	if err := r.template(ctx); err != nil {
@@ -51,7 +56,7 @@ func Render(ctx context.Context, in Input) (out Output, err error) {
 	}
 	return Output{
 		Content:      content,
-		Identity:     in.identity(),
+		Identity:     in.identity(loaded.Metadata.Version),
 		Unsupported:  unsupported(r.hooks, in.IgnoreHooks),
 		Lookups:      r.lookups.kinds,
 		ChartName:    loaded.Name(),
@@ -86,17 +91,22 @@ func (in Input) crds() string {
 	return in.CRDs
 }
 
-// identity lists the inputs that make a release another one (see [Output.Identity]).
-func (in Input) identity() [][]byte {
+// identity lists the inputs that make a release another one (see [Output.Identity]). The version is among them where the
+// digest of the chart does not say it.
+func (in Input) identity(version string) [][]byte {
 	config := []byte("{}")
 	if len(in.Values) > 0 {
 		config, _ = json.Marshal(in.Values) // decoded from JSON; keys are sorted
 	}
 	digest := sha256.Sum256(config)
-	return [][]byte{
+	identity := [][]byte{
 		[]byte(in.ChartDigest), digest[:], []byte(in.ReleaseName), []byte(in.Namespace),
 		[]byte(in.SubjectNamespace + "/" + in.SubjectName),
 	}
+	if in.Revision != "" {
+		identity = append(identity, []byte(version))
+	}
+	return identity
 }
 
 // renderer is one rendering under way.

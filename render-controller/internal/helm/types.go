@@ -37,6 +37,9 @@ type Input struct {
 	ChartPath string
 	// ChartDigest is the digest of the chart's artifact, <algorithm>:<hex>.
 	ChartDigest string
+	// Revision is that of a source whose tags can be moved: the chart gets a version with the revision's digest in it, as
+	// in Flux. It is empty where the chart's version is the revision.
+	Revision string
 
 	// ReleaseName and Namespace are Helm's; see [ReleaseName].
 	ReleaseName string

@@ -105,7 +105,7 @@ func kustomizeFailure(err error) *Failure {
 func renderRelease(in *helm.Input, parent *worker.Parent, end *outcome) error {
 	out, err := helm.Render(context.Background(), *in)
 	if err != nil {
-		end.Failure = &Failure{Reason: ReasonBuild, Message: err.Error()}
+		end.Failure = &Failure{Reason: releaseReason(err), Message: err.Error()}
 		return nil
 	}
 	if len(out.Unsupported) > 0 {
@@ -122,8 +122,20 @@ func renderRelease(in *helm.Input, parent *worker.Parent, end *outcome) error {
 		end.Warnings = append(end.Warnings, "templates look up "+strings.Join(out.Lookups, ", ")+
 			" in the cluster and are told that there is none: name what they would find in spec.values")
 	}
-	end.Objects, end.Release, end.Identity = len(out.Content.Objects), out.Content.Release, out.Identity
+	end.Objects, end.Release, end.Identity, end.Version = len(out.Content.Objects), out.Content.Release, out.Identity, out.ChartVersion
 	return nil
+}
+
+// releaseReason is Flux's reason for a release that could not be rendered.
+func releaseReason(err error) string {
+	switch {
+	case errors.Is(err, helm.ErrArchive):
+		return ReasonArtifact
+	case errors.Is(err, helm.ErrVersion):
+		return ReasonVersion
+	default:
+		return ReasonBuild
+	}
 }
 
 func send(parent *worker.Parent, object rendering.Object) error {

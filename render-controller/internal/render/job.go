@@ -12,6 +12,8 @@ import (
 const (
 	ReasonArtifact = "ArtifactFailed"
 	ReasonBuild    = "BuildFailed"
+	// ReasonVersion is for a chart that is not the one its source announces.
+	ReasonVersion = "ChartMutateError"
 )
 
 // Job is what one rendering depends on. Exactly one of Kustomize and Helm is set. It may hold secret values.
@@ -55,6 +57,7 @@ type outcome struct {
 	Objects  int             `json:"objects,omitempty"`
 	Release  json.RawMessage `json:"release,omitempty"`
 	Identity [][]byte        `json:"identity,omitempty"`
+	Version  string          `json:"version,omitempty"`
 	Trace    []trace.Entry   `json:"trace,omitempty"`
 	Warnings []string        `json:"warnings,omitempty"`
 }

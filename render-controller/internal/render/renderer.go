@@ -24,6 +24,8 @@ type Result struct {
 	Content rendering.Content
 	// Identity says "same content?" for a release; nil when the content itself says it.
 	Identity [][]byte
+	// Version of the chart of a release.
+	Version string
 	// Trace of what the build read, when it is known.
 	Trace []trace.Entry
 	// Warnings for the user, without secret values.
@@ -63,7 +65,7 @@ func (r *Renderer) Render(ctx context.Context, job *Job, keys Keys) (Result, err
 	}
 	return Result{
 		Content:  rendering.Content{Release: end.Release, Objects: collector.objects},
-		Identity: end.Identity, Trace: end.Trace, Warnings: end.Warnings,
+		Identity: end.Identity, Version: end.Version, Trace: end.Trace, Warnings: end.Warnings,
 	}, nil
 }
 

@@ -25,7 +25,7 @@ type Options struct {
 	Limits Limits
 	// Timeout of one download; two minutes when zero.
 	Timeout time.Duration
-	// Client fetches; a client that follows no proxy and three redirects when nil.
+	// Client fetches; a client without proxy, redirects and credentials when nil (see [newClient]).
 	Client *http.Client
 }
 
@@ -63,7 +63,6 @@ type entry struct {
 const (
 	defaultCapacity = 4 << 30
 	defaultTimeout  = 2 * time.Minute
-	maxRedirects    = 3
 )
 
 // Open returns an empty cache in a directory of its own.
@@ -86,18 +85,6 @@ func Open(options Options) (*Cache, error) {
 		return nil, err
 	}
 	return &Cache{options: options, blobs: contents, entries: map[string]*entry{}}, nil
-}
-
-func newClient() *http.Client {
-	return &http.Client{
-		Transport: &http.Transport{ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 8},
-		CheckRedirect: func(_ *http.Request, via []*http.Request) error {
-			if len(via) > maxRedirects {
-				return errors.New("too many redirects")
-			}
-			return nil
-		},
-	}
 }
 
 // Acquire returns the artifact unpacked. The caller calls release once, when it no longer reads it. The error wraps

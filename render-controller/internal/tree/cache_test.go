@@ -159,7 +159,7 @@ func TestAcquireRefuses(t *testing.T) {
 		digest  string
 		want    string
 	}{
-		"another digest":    {"what is served is not what was announced", good, digestOf([]byte("other")), "do not have the digest"},
+		"another digest":    {"what is served is not what was announced", good, digestOf([]byte("other")), "does not have the digest"},
 		"no digest":         {"nothing to compare with", good, "", "digest"},
 		"digest as a path":  {"a digest names a directory on disk", good, "sha256:../../x", "is not one"},
 		"unknown algorithm": {"it cannot be computed", good, "md5:d41d8cd98f00b204e9800998ecf8427e", "digest"},

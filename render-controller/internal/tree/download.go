@@ -47,18 +47,24 @@ func download(ctx context.Context, client *http.Client, artifact Artifact, limit
 	if size > limit {
 		return fmt.Errorf("%w: it has more than the %d bytes that are allowed", ErrInvalid, limit)
 	}
-	if !verifier.Verified() {
-		return fmt.Errorf("%w: the %d bytes at its URL do not have the digest %s that the source announces", ErrInvalid, size, want)
+	if !verifier.Verified() { // nothing of what was there is told: who wrote the URL may not be one who may read it
+		return fmt.Errorf("%w: what is at its URL does not have the digest %s that the source announces", ErrInvalid, want)
 	}
 	return nil
 }
 
 func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("%w: its URL is not valid", ErrInvalid)
+	if err != nil || request.URL.Host == "" || (request.URL.Scheme != "http" && request.URL.Scheme != "https") {
+		return nil, fmt.Errorf("%w: its URL is not an HTTP URL", ErrInvalid)
+	}
+	if request.URL.User != nil {
+		return nil, fmt.Errorf("%w: its URL holds a user name or a password, and no artifact is fetched with credentials", ErrInvalid)
 	}
 	response, err := client.Do(request)
+	if errors.Is(err, errMachine) {
+		return nil, errMachine
+	}
 	if err != nil {
 		return nil, fmt.Errorf("download: %w", err)
 	}
@@ -68,6 +74,9 @@ func get(ctx context.Context, client *http.Client, url string) (io.ReadCloser, e
 	_ = response.Body.Close()
 	if response.StatusCode == http.StatusNotFound || response.StatusCode == http.StatusGone {
 		return nil, fmt.Errorf("%w: the server answered %s", ErrNotFound, response.Status)
+	}
+	if response.StatusCode >= 300 && response.StatusCode < 400 {
+		return nil, fmt.Errorf("%w: the server answered %s, and redirects are not followed", ErrInvalid, response.Status)
 	}
 	return nil, fmt.Errorf("download: the server answered %s", response.Status)
 }

@@ -24,6 +24,9 @@ const maxMessage = 20000
 
 // succeed ends the attempt, if it has not ended yet, and reports it.
 func (r *reconciliation) succeed(ctx context.Context, state plan.State) error {
+	if err := r.release.LeaveChart(ctx); err != nil {
+		return err
+	}
 	ended, err := r.end(ctx, plan.ReasonSucceeded, "")
 	if err != nil {
 		return err
@@ -45,7 +48,7 @@ func (r *reconciliation) fail(ctx context.Context, state plan.State, a plan.Acti
 	if a.Outside {
 		verdict.Reason = r.subject.RefusalReason(a.Reason)
 		if r.render != nil && r.render.Source.Revision != "" {
-			r.subject.SetAttempted(plan.Goal{Revision: r.render.Source.Revision})
+			r.subject.SetAttempted(plan.Goal{Revision: r.render.Source.Revision, OriginRevision: r.render.Source.OriginRevision})
 		}
 		return r.report(ctx, state, verdict, a.BlockedBy, false)
 	}

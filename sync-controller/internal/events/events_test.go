@@ -167,7 +167,7 @@ func TestState(t *testing.T) {
 		t.Fatal("not a Kustomization")
 	}
 	object.Annotations = map[string]string{"event.toolkit.fluxcd.io/team": "a", "other": "b"}
-	object.Status.LastAppliedOriginRevision = "origin"
+	object.Status.LastAppliedRevision, object.Status.LastAppliedOriginRevision = "b", "origin"
 	first := e.State(ks, "")
 	if again := e.State(ks, first); again != "" {
 		t.Errorf("told twice: %s", again)

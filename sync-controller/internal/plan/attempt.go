@@ -10,6 +10,7 @@ func GoalOf(s State) Goal {
 		Token:          s.Subject.Token,
 		Revision:       s.Render.Source.Revision,
 		OriginRevision: s.Render.Source.OriginRevision,
+		Version:        s.Render.Rendering.Version,
 		Tag:            s.Render.Rendering.Tag,
 	}
 }
@@ -113,7 +114,7 @@ func reported(s State) bool {
 		return false
 	}
 	if a.Succeeded() {
-		return st.Ready == "True" && st.Revision == a.Goal.Revision
+		return st.Ready == "True" && st.Revision == a.Goal.StatusRevision()
 	}
 	return st.Ready == "False" && st.Reason == a.Reported
 }

@@ -102,8 +102,18 @@ type Goal struct {
 	// Revision and OriginRevision of the source.
 	Revision       string `json:"revision"`
 	OriginRevision string `json:"originRevision,omitempty"`
+	// Version of the chart, for a HelmRelease.
+	Version string `json:"version,omitempty"`
 	// Tag of the content (see rendering.Tag).
 	Tag string `json:"tag"`
+}
+
+// StatusRevision is what the subject's status calls the goal: a HelmRelease tells of the version of its chart.
+func (g Goal) StatusRevision() string {
+	if g.Version != "" {
+		return g.Version
+	}
+	return g.Revision
 }
 
 // Stage is how far an attempt is.

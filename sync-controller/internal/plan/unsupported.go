@@ -1,9 +1,6 @@
 package plan
 
-import (
-	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-)
+import kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 
 // Unsupported names the fields of a Kustomization that are set and that Sluice does not serve yet. What concerns building
 // alone is render-controller's to refuse.
@@ -16,7 +13,6 @@ func Unsupported(ks *kustomizev1.Kustomization) []string {
 		{ks.Spec.KubeConfig != nil, "spec.kubeConfig"},
 		{len(ks.Spec.Ignore) > 0, "spec.ignore"},
 		{ks.Spec.Decryption != nil && ks.Spec.Decryption.ServiceAccountName != "", "spec.decryption.serviceAccountName"},
-		{ks.Spec.SourceRef.Kind != sourcev1.GitRepositoryKind, "spec.sourceRef.kind " + ks.Spec.SourceRef.Kind},
 	} {
 		if f.set {
 			fields = append(fields, f.name)

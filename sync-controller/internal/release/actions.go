@@ -47,8 +47,10 @@ type Actions interface {
 	// BeginUninstall marks the release before its first object is deleted, Uninstall removes it once they are gone.
 	BeginUninstall(ctx context.Context) error
 	Uninstall(ctx context.Context) error
-	// DeleteChart deletes the HelmChart that was made for the subject.
+	// DeleteChart deletes the HelmCharts that were made for the subject. LeaveChart deletes one that it is not made from any
+	// more, and notes in the status that there is none.
 	DeleteChart(ctx context.Context) error
+	LeaveChart(ctx context.Context) error
 }
 
 // Repaired is what a repair did.

@@ -70,6 +70,9 @@ func (h helm) state(rendered, latest *storage.Release) State {
 	}
 	if latest != nil {
 		f := latest.Facts()
+		if s.Observed != nil {
+			f.Digest = latest.Digest(s.Observed.OCIDigest)
+		}
 		s.Latest = &f
 	}
 	if r := h.Render(); r != nil && r.Release != nil {

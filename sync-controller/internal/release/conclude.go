@@ -8,6 +8,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/api/v1alpha1"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
+	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
 )
 
 // Conclude records how the release that was begun ended, and takes a snapshot of it into the status.
@@ -47,7 +48,7 @@ func (h helm) snapshot(latest *storage.Release, failure string) {
 	status := &h.hr.Status
 	action := helmv2.ReleaseAction(h.Attempt.Action)
 	facts := latest.Facts()
-	status.History = storage.Remember(status.History, latest.Snapshot(action))
+	status.History = storage.Remember(status.History, latest.Snapshot(action, subject.OCIDigest(h.hr, h.Attempt.Goal.Revision)))
 	status.StorageNamespace = h.hr.GetStorageNamespace()
 	if h.failures(facts) == 0 {
 		status.Failures, status.InstallFailures, status.UpgradeFailures = 0, 0, 0

@@ -24,3 +24,4 @@ func (none) Namespaces() []string                                        { retur
 func (none) BeginUninstall(context.Context) error                        { return nil }
 func (none) Uninstall(context.Context) error                             { return nil }
 func (none) DeleteChart(context.Context) error                           { return nil }
+func (none) LeaveChart(context.Context) error                            { return nil }

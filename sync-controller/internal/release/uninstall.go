@@ -3,16 +3,9 @@ package release
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	helmv2 "github.com/fluxcd/helm-controller/api/v2"
-	sourcev1 "github.com/fluxcd/source-controller/api/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/api/redact"
-	"github.com/sluice-gitops/sluice/sync-controller/internal/hindrance"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/peers"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/release/storage"
 	"github.com/sluice-gitops/sluice/sync-controller/internal/subject"
@@ -82,39 +75,4 @@ func (h helm) ownsUnrecorded(ctx context.Context, records storage.Storage, ref s
 		return nil
 	})
 	return own, err
-}
-
-// DeleteChart deletes the HelmChart that render-controller made for a HelmRelease, if it is still that one.
-func (h helm) DeleteChart(ctx context.Context) error {
-	key := chartKey(h.subject.Source())
-	chart := &metav1.PartialObjectMetadata{}
-	chart.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.HelmChartKind))
-	if err := h.Live.Get(ctx, key, chart); err != nil {
-		return chartRefused(key, err)
-	}
-	if !h.Owner.Owns(chart.Labels) {
-		return nil
-	}
-	precondition := client.Preconditions{UID: &chart.UID}
-	return chartRefused(key, h.Client.Delete(ctx, chart, precondition))
-}
-
-// chartRefused says why a HelmChart is not deleted; nil when it is, or when there is none, or no such kind any more.
-func chartRefused(key client.ObjectKey, err error) error {
-	if client.IgnoreNotFound(err) == nil || meta.IsNoMatchError(err) {
-		return nil
-	}
-	return &hindrance.Error{
-		Cause: hindrance.Of(err), What: "HelmChart/" + key.String(), Namespace: key.Namespace,
-		Message: "delete " + redact.Object(err, sourcev1.HelmChartKind, key.Namespace, key.Name, false),
-	}
-}
-
-// chartKey is the namespace and name of a kind/namespace/name.
-func chartKey(source string) client.ObjectKey {
-	parts := strings.SplitN(source, "/", 3)
-	if len(parts) < 3 {
-		return client.ObjectKey{}
-	}
-	return client.ObjectKey{Namespace: parts[1], Name: parts[2]}
 }

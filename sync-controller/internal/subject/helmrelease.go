@@ -111,13 +111,36 @@ func (h helmRelease) ServiceAccount() string                { return h.hr.Spec.S
 func (h helmRelease) Force() bool                           { return false }
 func (h helmRelease) DependsOn() []meta.DependencyReference { return h.hr.Spec.DependsOn }
 
-// Source is the chart that is made for the release.
+// Source is what spec.chartRef names, or the chart that is made for the release.
 func (h helmRelease) Source() string {
-	namespace := h.hr.Namespace
-	if h.hr.Spec.Chart != nil && h.hr.Spec.Chart.Spec.SourceRef.Namespace != "" {
-		namespace = h.hr.Spec.Chart.Spec.SourceRef.Namespace
+	if ref := h.hr.Spec.ChartRef; ref != nil {
+		return strings.Join([]string{ref.Kind, cmp.Or(ref.Namespace, h.hr.Namespace), ref.Name}, "/")
 	}
-	return strings.Join([]string{sourcev1.HelmChartKind, namespace, h.hr.GetHelmChartName()}, "/")
+	return sourcev1.HelmChartKind + "/" + MadeChart(h.hr)
+}
+
+// MadeChart is the HelmChart that is made for a release, as namespace/name; empty when the release names one itself.
+func MadeChart(hr *helmv2.HelmRelease) string {
+	if hr.Spec.ChartRef != nil {
+		return ""
+	}
+	namespace := hr.Namespace
+	if hr.Spec.Chart != nil {
+		namespace = cmp.Or(hr.Spec.Chart.Spec.SourceRef.Namespace, namespace)
+	}
+	return namespace + "/" + hr.GetHelmChartName()
+}
+
+// OCIDigest is the digest in the revision of a source whose tags can be moved; empty for a release from another source.
+func OCIDigest(hr *helmv2.HelmRelease, revision string) string {
+	if ref := hr.Spec.ChartRef; ref == nil || (ref.Kind != sourcev1.OCIRepositoryKind && ref.Kind != sourcev1.ExternalArtifactKind) {
+		return ""
+	}
+	digest := revision[strings.LastIndex(revision, "@")+1:]
+	if !strings.Contains(digest, ":") {
+		return ""
+	}
+	return digest
 }
 
 // ObjectNamespace is the release's: charts leave it out.
@@ -164,12 +187,19 @@ func (h helmRelease) SetToken(token string) {
 func (h helmRelease) SetObserved(generation int64) { h.hr.Status.ObservedGeneration = generation }
 
 func (h helmRelease) SetAttempted(goal plan.Goal) {
-	h.hr.Status.LastAttemptedRevision = goal.Revision
+	if goal.Version != "" || h.tellsVersion() {
+		h.hr.Status.LastAttemptedRevision = goal.StatusRevision()
+		h.hr.Status.LastAttemptedRevisionDigest = OCIDigest(h.hr, goal.Revision)
+	}
 	if goal.Generation > 0 {
 		h.hr.Status.LastAttemptedGeneration = goal.Generation
 	}
-	_, h.hr.Status.HelmChart, _ = strings.Cut(h.Source(), "/")
+	h.hr.Status.HelmChart = cmp.Or(h.hr.Status.HelmChart, MadeChart(h.hr)) // one that is left goes first: see release
 }
+
+// tellsVersion says whether the revision of the release's source is the version of its chart. Otherwise that is known when
+// the chart was rendered, and not before.
+func (h helmRelease) tellsVersion() bool { return strings.HasPrefix(h.Source(), sourcev1.HelmChartKind+"/") }
 
 func (h helmRelease) SetApplied(plan.Goal) {
 	h.hr.Status.StorageNamespace = h.hr.GetStorageNamespace()
@@ -269,6 +299,7 @@ func (h helmRelease) Revisions() map[string]string {
 	revisions := map[string]string{
 		eventv1.MetaRevisionKey: h.hr.Status.LastAttemptedRevision,
 		eventv1.MetaTokenKey:    h.hr.Status.LastAttemptedConfigDigest,
+		"oci-digest":            h.hr.Status.LastAttemptedRevisionDigest,
 	}
 	if latest := h.hr.Status.History.Latest(); latest != nil {
 		revisions["app-version"] = latest.AppVersion

@@ -44,13 +44,21 @@ func newKustomization(o Object) Subject {
 	if !ok {
 		ks = &kustomizev1.Kustomization{}
 	}
-	return kustomization{ks}
+	return kustomization{ks: ks, attempted: &plan.Goal{}}
 }
 
-type kustomization struct{ ks *kustomizev1.Kustomization }
+type kustomization struct {
+	ks *kustomizev1.Kustomization
+	// attempted is what was tried since the object was read: its status has no room for the origin of a revision that failed.
+	attempted *plan.Goal
+}
 
 func (k kustomization) Object() Object { return k.ks }
-func (k kustomization) Copy() Subject  { return kustomization{k.ks.DeepCopy()} }
+
+func (k kustomization) Copy() Subject {
+	attempted := *k.attempted
+	return kustomization{k.ks.DeepCopy(), &attempted}
+}
 
 func (k kustomization) Plan() plan.Subject {
 	ks := k.ks
@@ -121,6 +129,7 @@ func (k kustomization) SetObserved(generation int64) { k.ks.Status.ObservedGener
 
 func (k kustomization) SetAttempted(goal plan.Goal) {
 	k.ks.Status.LastAttemptedRevision = goal.Revision
+	*k.attempted = goal
 }
 
 func (k kustomization) SetApplied(goal plan.Goal) {
@@ -175,6 +184,22 @@ func (k kustomization) Revisions() map[string]string {
 	}
 	return map[string]string{
 		"revision":       revision,
-		"originRevision": k.ks.Status.LastAppliedOriginRevision,
+		"originRevision": k.origin(revision),
+	}
+}
+
+// origin is what a revision was made from; empty when that is not known any more. It never is another revision's: the
+// status of a commit would be set on the wrong one.
+func (k kustomization) origin(revision string) string {
+	switch status := &k.ks.Status; revision {
+	case k.attempted.Revision:
+		return k.attempted.OriginRevision
+	case status.LastAppliedRevision:
+		return status.LastAppliedOriginRevision
+	default:
+		if latest := status.History.Latest(); latest != nil && latest.Metadata["revision"] == revision {
+			return latest.Metadata["originRevision"]
+		}
+		return ""
 	}
 }

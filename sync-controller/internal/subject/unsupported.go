@@ -35,22 +35,8 @@ func unsupported(hr *helmv2.HelmRelease) []string {
 }
 
 func rules() []rule {
-	return slices.Concat(chartRules(), contentRules(), actionRules("spec.install", install), actionRules("spec.upgrade", upgrade),
+	return slices.Concat(contentRules(), actionRules("spec.install", install), actionRules("spec.upgrade", upgrade),
 		installRules(), upgradeRules(), uninstallRules())
-}
-
-func chartRules() []rule {
-	return []rule{
-		{"spec.chartRef", set(func(s *helmv2.HelmReleaseSpec) bool { return s.ChartRef != nil })},
-		{"spec.chart.spec.sourceRef.kind", func(s *helmv2.HelmReleaseSpec) (string, bool) {
-			if s.Chart == nil {
-				return "", false
-			}
-			kind := s.Chart.Spec.SourceRef.Kind
-			return kind, kind != "GitRepository"
-		}},
-		{"spec.chart.spec.verify", set(func(s *helmv2.HelmReleaseSpec) bool { return s.Chart != nil && s.Chart.Spec.Verify != nil })},
-	}
 }
 
 func contentRules() []rule {

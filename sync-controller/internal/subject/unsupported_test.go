@@ -18,7 +18,8 @@ var served = []string{
 	// acted on by render-controller and source-controller through the HelmChart
 	"spec.chart.metadata", "spec.chart.spec.chart", "spec.chart.spec.version", "spec.chart.spec.interval",
 	"spec.chart.spec.reconcileStrategy", "spec.chart.spec.valuesFiles", "spec.chart.spec.ignoreMissingValuesFiles",
-	"spec.chart.spec.sourceRef.name", "spec.chart.spec.sourceRef.namespace", "spec.values",
+	"spec.chart.spec.sourceRef.kind", "spec.chart.spec.sourceRef.name", "spec.chart.spec.sourceRef.namespace",
+	"spec.chart.spec.verify", "spec.chartRef.kind", "spec.chartRef.name", "spec.chartRef.namespace", "spec.values",
 	"spec.install.crds", "spec.install.skipCRDs", "spec.upgrade.crds",
 	"spec.install.disableSchemaValidation", "spec.upgrade.disableSchemaValidation",
 	"spec.install.disableHooks", "spec.upgrade.disableHooks", "spec.uninstall.disableHooks",
@@ -31,7 +32,7 @@ var served = []string{
 	"spec.uninstall.keepHistory",
 	// without meaning here: the client is Sluice's own, validation is the API server's, and server-side apply never replaces
 	"spec.persistentClient", "spec.install.disableOpenAPIValidation", "spec.upgrade.disableOpenAPIValidation", "spec.upgrade.force",
-	"spec.chart.spec.sourceRef.apiVersion",
+	"spec.chart.spec.sourceRef.apiVersion", "spec.chartRef.apiVersion",
 	// only read together with a field that is refused
 	"spec.rollback", "spec.test.timeout", "spec.test.ignoreFailures", "spec.test.filters", "spec.postRenderStrategy",
 	"spec.install.strategy.retryInterval", "spec.upgrade.strategy.retryInterval",
@@ -90,12 +91,14 @@ func TestUnsupported(t *testing.T) {
 	}{
 		"plain":      {fromGit, nil},
 		"no chart":   {func(*helmv2.HelmReleaseSpec) {}, nil},
-		"repository": {func(s *helmv2.HelmReleaseSpec) { fromGit(s); s.Chart.Spec.SourceRef.Kind = "HelmRepository" }, []string{"spec.chart.spec.sourceRef.kind=HelmRepository"}},
-		"chartRef":   {func(s *helmv2.HelmReleaseSpec) { s.ChartRef = &helmv2.CrossNamespaceSourceReference{} }, []string{"spec.chartRef"}},
+		"repository": {func(s *helmv2.HelmReleaseSpec) { fromGit(s); s.Chart.Spec.SourceRef.Kind = "HelmRepository" }, nil},
+		"chartRef": {func(s *helmv2.HelmReleaseSpec) {
+			s.ChartRef = &helmv2.CrossNamespaceSourceReference{Kind: "OCIRepository"}
+		}, nil},
 		"verify": {func(s *helmv2.HelmReleaseSpec) {
 			fromGit(s)
 			s.Chart.Spec.Verify = &helmv2.HelmChartTemplateVerification{}
-		}, []string{"spec.chart.spec.verify"}},
+		}, nil},
 		"kubeConfig":      {func(s *helmv2.HelmReleaseSpec) { s.KubeConfig = &meta.KubeConfigReference{} }, []string{"spec.kubeConfig"}},
 		"valuesFrom":      {func(s *helmv2.HelmReleaseSpec) { s.ValuesFrom = []helmv2.ValuesReference{{}} }, []string{"spec.valuesFrom"}},
 		"values":          {func(s *helmv2.HelmReleaseSpec) { s.Values = &apiextensionsv1.JSON{Raw: []byte("{}")} }, nil},

@@ -30,6 +30,7 @@ type observed struct {
 	Manifest      string         `json:"manifest"`
 	Hooks         []observedHook `json:"hooks"`
 	Namespace     string         `json:"namespace"`
+	OCIDigest     string         `json:"ociDigest,omitempty"`
 }
 
 type observedInfo struct {
@@ -59,11 +60,12 @@ type observedRun struct {
 	Phase       helm.HookPhase `json:"phase"`
 }
 
-// digest is Flux's digest of the release, sha256:<hex>.
-func (r *Release) digest() string {
+// Digest is Flux's digest of the release, sha256:<hex>. It covers the digest of the OCI artifact that the chart came from,
+// which no record has: it is in the snapshot.
+func (r *Release) Digest(ociDigest string) string {
 	o := observed{
 		Name: r.record.Name, Version: r.record.Version, ChartMetadata: r.chart(),
-		Manifest: r.record.Manifest, Namespace: r.record.Namespace,
+		Manifest: r.record.Manifest, Namespace: r.record.Namespace, OCIDigest: ociDigest,
 		Info: observedInfo{
 			FirstDeployed: stamp(r.record.Info.FirstDeployed), LastDeployed: stamp(r.record.Info.LastDeployed),
 			Deleted: stamp(r.record.Info.Deleted), Description: r.record.Info.Description,
@@ -131,15 +133,17 @@ func sortKeys(v any) {
 	}
 }
 
-// Snapshot is the entry of status.history for a record, with the action that made it.
-func (r *Release) Snapshot(action helmv2.ReleaseAction) *helmv2.Snapshot {
+// Snapshot is the entry of status.history for a record, with the action that made it, and the digest of the OCI artifact that
+// the chart came from, if it did.
+func (r *Release) Snapshot(action helmv2.ReleaseAction, ociDigest string) *helmv2.Snapshot {
 	facts, info := r.Facts(), r.record.Info
 	return &helmv2.Snapshot{
 		APIVersion: helmv2.CurrentSnapshotAPIVersion,
-		Digest:     facts.Digest, Name: facts.Name, Namespace: facts.Namespace, Version: facts.Version,
+		Digest:     r.Digest(ociDigest), Name: facts.Name, Namespace: facts.Namespace, Version: facts.Version,
 		Status: string(facts.Status), Action: action,
 		ChartName: facts.ChartName, ChartVersion: facts.ChartVersion, AppVersion: r.AppVersion(),
 		ConfigDigest:  facts.ConfigDigest,
+		OCIDigest:     ociDigest,
 		FirstDeployed: metav1.NewTime(info.FirstDeployed.Time),
 		LastDeployed:  metav1.NewTime(info.LastDeployed.Time),
 		Deleted:       metav1.NewTime(info.Deleted.Time),

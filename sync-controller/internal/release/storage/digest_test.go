@@ -24,7 +24,7 @@ func TestSnapshotIsFluxs(t *testing.T) {
 			decodeFile(t, path, &record)
 			var want helmv2.Snapshot
 			decodeFile(t, strings.TrimSuffix(path, ".release.json")+".snapshot.json", &want)
-			got := (&Release{record: &record}).Snapshot("")
+			got := (&Release{record: &record}).Snapshot("", want.OCIDigest)
 			if diff := cmp.Diff(encode(t, &want), encode(t, got)); diff != "" {
 				t.Errorf("snapshot differs from Flux's (-flux +ours):\n%s", diff)
 			}

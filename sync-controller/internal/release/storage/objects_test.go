@@ -76,7 +76,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, raw []byte) {
 		if r, err := Parse(raw); err == nil {
 			r.Facts()
-			r.Snapshot("install")
+			r.Snapshot("install", "")
 		}
 	})
 }

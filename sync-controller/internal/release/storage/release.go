@@ -41,7 +41,7 @@ func (r *Release) Facts() Facts {
 	return Facts{
 		Name: r.record.Name, Namespace: r.record.Namespace, Version: r.record.Version, Status: r.status(),
 		ChartName: r.chart().Name, ChartVersion: r.chart().Version,
-		ConfigDigest: ConfigDigest(r.record.Config), Digest: r.digest(), Recorded: r.sealed(),
+		ConfigDigest: ConfigDigest(r.record.Config), Digest: r.Digest(""), Recorded: r.sealed(),
 	}
 }
 

@@ -258,7 +258,7 @@ func (r *Release) sealed() bool {
 }
 
 func (r *Release) mark() string {
-	digest := strings.TrimPrefix(r.digest(), sha256Prefix)
+	digest := strings.TrimPrefix(r.Digest(""), sha256Prefix)
 	return digest[:min(digestDigits, len(digest))]
 }
 

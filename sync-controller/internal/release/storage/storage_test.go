@@ -127,7 +127,7 @@ func TestWhatIsReadIsWhatWasWritten(t *testing.T) {
 	w := newWorld(t)
 	written := w.release("1.0.0", map[string]any{"replicas": float64(2), "list": []any{"a", map[string]any{"b": nil}}}, 5)
 	read := w.latest()
-	if diff := cmp.Diff(written.Snapshot("install"), read.Snapshot("install")); diff != "" {
+	if diff := cmp.Diff(written.Snapshot("install", ""), read.Snapshot("install", "")); diff != "" {
 		t.Errorf("snapshot of the written and the read record differ (-written +read):\n%s", diff)
 	}
 	if !read.Facts().Recorded {
@@ -206,7 +206,7 @@ func TestUninstall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if s := gone.Snapshot("uninstall"); s.Status != "uninstalled" || s.Deleted.IsZero() {
+			if s := gone.Snapshot("uninstall", ""); s.Status != "uninstalled" || s.Deleted.IsZero() {
 				t.Errorf("got %+v, want an uninstalled release with a time", s)
 			}
 			if !keep {
@@ -313,7 +313,7 @@ func FuzzHistory(f *testing.F) {
 			return
 		}
 		latest.Facts()
-		latest.Snapshot("")
+		latest.Snapshot("", "")
 		_, _ = latest.Objects()
 	})
 }

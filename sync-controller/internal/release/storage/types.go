@@ -34,7 +34,7 @@ type Facts struct {
 	ChartName, ChartVersion string
 	// ConfigDigest is the digest of the values, in Flux's canonical form.
 	ConfigDigest string
-	// Digest is the digest of the whole record, by Flux's algorithm.
+	// Digest is the digest of the whole record, by Flux's algorithm; see [Release.Digest].
 	Digest string
 	// Recorded is true when the record is just as Sluice wrote it.
 	Recorded bool
