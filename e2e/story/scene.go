@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sluice-gitops/sluice/e2e/cluster/sink"
+	"github.com/sluice-gitops/sluice/e2e/world"
 )
 
 // scene is what one story has to itself while others run beside it.
@@ -20,6 +21,8 @@ type scene struct {
 	sink *sink.Server
 	// mend ends the failures of a service that last until then.
 	mend map[sink.Service][]func()
+	// signers are the people who sign commits, by name.
+	signers map[string]signer
 	// down are the workloads that the story has halted.
 	down []string
 	// calm is set while it keeps others from halting any.
@@ -43,7 +46,7 @@ func (s *Session) open(env *testscript.Env, namespace string) error {
 	if err != nil {
 		return err
 	}
-	here := &scene{sink: services, mend: map[sink.Service][]func(){}}
+	here := &scene{sink: services, mend: map[sink.Service][]func(){}, signers: map[string]signer{}}
 	s.mu.Lock()
 	s.sinks = append(s.sinks, services)
 	s.mu.Unlock()
@@ -53,10 +56,15 @@ func (s *Session) open(env *testscript.Env, namespace string) error {
 		}
 	})
 	for name, value := range map[string]string{
-		"NS":                  namespace,
-		"KUBECONFIG":          s.World.Cluster.Kubeconfig(),
-		"PATH":                s.World.Cluster.Bin() + string(filepath.ListSeparator) + env.Getenv("PATH"),
-		"GIT":                 strings.TrimSuffix(s.World.Git.URL(namespace), ".git"),
+		"NS":            namespace,
+		"KUBECONFIG":    s.World.Cluster.Kubeconfig(),
+		"PATH":          s.World.Cluster.Bin() + string(filepath.ListSeparator) + env.Getenv("PATH"),
+		"GIT":           strings.TrimSuffix(s.World.Git.URL(namespace), ".git"),
+		"GITSSH":        strings.TrimSuffix(s.World.SSH.URL(namespace), ".git"),
+		"REGISTRY":      s.World.Registry.Addr() + "/" + namespace,
+		"CHARTS":        s.World.Charts.URL(namespace),
+		"S3":            s.World.Buckets.Addr(),
+		"S3_ACCESS_KEY": world.AccessKey, "S3_SECRET_KEY": world.SecretKey,
 		"CHART":               s.World.Chart(),
 		"LOGS":                s.World.Stack.Logs(),
 		"SINK":                services.URL(),

@@ -5,6 +5,10 @@
 //
 //	$NS              a namespace of its own, there already
 //	$GIT             address below which its repositories are served; commit <folder> pushes to $GIT/<folder>.git
+//	$GITSSH          the same over SSH, for the keys of person
+//	$REGISTRY        host and path below which its OCI repositories are: oci push, helm push
+//	$CHARTS          address below which its Helm repositories are served: helm-repo
+//	$S3              host of an S3-compatible store, for $S3_ACCESS_KEY and $S3_SECRET_KEY: bucket
 //	$CHART           the folder of charts/sluice
 //	$LOGS            the folder with a log per workload
 //	$COMMIT          the id of the latest commit

@@ -15,6 +15,7 @@ import (
 	"github.com/sluice-gitops/sluice/e2e/cluster/gitserver"
 	"github.com/sluice-gitops/sluice/e2e/cluster/sink"
 	"github.com/sluice-gitops/sluice/e2e/cluster/stack"
+	"github.com/sluice-gitops/sluice/e2e/cluster/upstream"
 )
 
 // Options say where a world lives.
@@ -36,7 +37,12 @@ type World struct {
 	Cluster *cluster.Cluster
 	Stack   *stack.Stack
 	Git     *gitserver.Server
+	SSH     *gitserver.SSH
 	Sink    *sink.Server
+	// Registry, Charts and Buckets are where sources come from beside Git.
+	Registry *upstream.Registry
+	Charts   *upstream.Charts
+	Buckets  *upstream.Buckets
 
 	dir, chart string
 	stop       sync.Once
@@ -70,6 +76,12 @@ func (w *World) start(ctx context.Context, o Options) (err error) {
 	if w.Git, err = gitserver.Start(gitserver.Options{Dir: filepath.Join(w.dir, "git")}); err != nil {
 		return err
 	}
+	if w.SSH, err = w.Git.StartSSH(); err != nil {
+		return err
+	}
+	if err := w.startUpstreams(); err != nil {
+		return err
+	}
 	if w.Sink, err = sink.Start(sink.Options{}); err != nil {
 		return err
 	}
@@ -84,6 +96,26 @@ func (w *World) start(ctx context.Context, o Options) (err error) {
 	return err
 }
 
+// AccessKey and SecretKey are let in by Buckets.
+const (
+	AccessKey = "AKIASTORYEXAMPLE"
+	SecretKey = "story/secret+key=EXAMPLE"
+)
+
+func (w *World) startUpstreams() (err error) {
+	if w.Registry, err = upstream.StartRegistry(); err != nil {
+		return err
+	}
+	if w.Charts, err = upstream.StartCharts(); err != nil {
+		return err
+	}
+	if w.Buckets, err = upstream.StartBuckets(); err != nil {
+		return err
+	}
+	w.Buckets.Allow(AccessKey, SecretKey)
+	return nil
+}
+
 // Dir is the folder of Options.
 func (w *World) Dir() string { return w.dir }
 
@@ -96,8 +128,20 @@ func (w *World) Stop() {
 		if w.Stack != nil {
 			w.Stack.Stop()
 		}
+		if w.SSH != nil {
+			_ = w.SSH.Close()
+		}
 		if w.Git != nil {
 			_ = w.Git.Close()
+		}
+		if w.Registry != nil {
+			_ = w.Registry.Close()
+		}
+		if w.Charts != nil {
+			_ = w.Charts.Close()
+		}
+		if w.Buckets != nil {
+			_ = w.Buckets.Close()
 		}
 		if w.Sink != nil {
 			_ = w.Sink.Close()

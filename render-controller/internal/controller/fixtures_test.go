@@ -37,7 +37,7 @@ import (
 )
 
 // patience is how long a test waits for what must happen.
-const patience = 25 * time.Second
+const patience = 90 * time.Second
 
 const pollEvery = 20 * time.Millisecond
 
@@ -94,6 +94,17 @@ func newArtifacts(t *testing.T) *artifacts {
 	}))
 	t.Cleanup(a.Close)
 	return a
+}
+
+// damaged is an artifact whose file is not what it announces.
+func (a *artifacts) damaged(artifact *meta.Artifact, damage func([]byte) []byte) *meta.Artifact {
+	broken := artifact.DeepCopy()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	content := damage(bytes.Clone(a.files["/"+artifact.Path]))
+	broken.URL += fmt.Sprintf("-%d", len(a.files))
+	a.files[strings.TrimPrefix(broken.URL, a.URL)] = content
+	return broken
 }
 
 // redirect is a URL that leads elsewhere.

@@ -280,7 +280,7 @@ func TestRequestReadsTheSourceLive(t *testing.T) {
 // does not have the digest, and nothing is told of what was there instead.
 func TestS08ExternalArtifact(t *testing.T) {
 	publishRecipients(t)
-	content := pack(t, map[string]string{"settings.yaml": configMap})
+	content := pack(t, map[string]string{"settings.yaml": configMap, "README.md": "an artifact that no other test has"})
 	flipped := bytes.Clone(content)
 	flipped[len(flipped)/2] ^= 1
 	w := newWorld(t)
@@ -321,13 +321,14 @@ func TestS08ExternalArtifact(t *testing.T) {
 			}
 		})
 	}
-	announce(good)
 	w.t = t
+	announce(good)
 	w.render(ks, kustomization, at("good"))
 }
 
-// TestF37LastGoodOutlivesItsSource: whoever made the artifact is down, and its file gone; what was rendered stays named.
-func TestF37LastGoodOutlivesItsSource(t *testing.T) {
+// TestF37CorruptInTransit: what arrives is not what was announced; what was rendered before stays named, and the next artifact
+// is taken.
+func TestF37CorruptInTransit(t *testing.T) {
 	identities := publishRecipients(t)
 	w := newWorld(t)
 	_, announce := w.named("ExternalArtifact")
@@ -336,14 +337,36 @@ func TestF37LastGoodOutlivesItsSource(t *testing.T) {
 		ks.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: "ExternalArtifact", Name: "from"}
 	})
 	good := w.render(ks, kustomization, isReady)
-	w.artifacts.breakDown(true)
 	next := w.artifacts.put("latest@sha256:2222", pack(t, map[string]string{"settings.yaml": configMap, "f37": "2"}))
-	announce(next)
-	down := w.render(ks, kustomization, failedWith("ArtifactFailed", "ExternalArtifact", "asked for every"))
-	if down.Rendering == nil || *down.Rendering != *good.Rendering {
-		t.Errorf("rendering %+v, want the last good one", down.Rendering)
+	for damage, broken := range map[string]*meta.Artifact{
+		"length": w.artifacts.damaged(next, func(content []byte) []byte { return append(content, 0) }),
+		"bits":   w.artifacts.damaged(next, func(content []byte) []byte { content[9] ^= 1; return content }),
+	} {
+		broken.Revision = damage
+		announce(broken)
+		failed := w.render(ks, kustomization, func(r *v1alpha1.Render) bool {
+			return r.Source.Revision == damage && failedWith("ArtifactFailed", "ExternalArtifact", "does not have the digest")(r)
+		})
+		if failed.Rendering == nil || *failed.Rendering != *good.Rendering {
+			t.Errorf("rendering %+v, want the last good one", failed.Rendering)
+		}
+		open(t, failed, identities)
 	}
-	open(t, down, identities)
-	w.artifacts.breakDown(false)
+	announce(next)
 	w.render(ks, kustomization, at("latest@sha256:2222"))
+}
+
+// TestServerOfOthersIsDown: nothing but asking again tells that whoever made the artifact is back.
+func TestServerOfOthersIsDown(t *testing.T) {
+	publishRecipients(t)
+	w := newWorld(t)
+	_, announce := w.named("ExternalArtifact")
+	w.artifacts.breakDown(true)
+	announce(w.artifacts.put("latest@sha256:1111", pack(t, map[string]string{"settings.yaml": configMap, "down": "1"})))
+	ks := w.kustomization(func(ks *kustomizev1.Kustomization) {
+		ks.Spec.SourceRef = kustomizev1.CrossNamespaceSourceReference{Kind: "ExternalArtifact", Name: "from"}
+	})
+	w.render(ks, kustomization, failedWith("ArtifactFailed", "ExternalArtifact", "asked for every"))
+	w.artifacts.breakDown(false)
+	w.render(ks, kustomization, isReady)
 }
