@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -108,8 +109,8 @@ func Pack(folder fs.FS) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := archive.Close(); err != nil {
+	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
 		return nil, err
 	}
-	return packed.Bytes(), zipped.Close()
+	return packed.Bytes(), nil
 }
