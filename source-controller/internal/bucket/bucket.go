@@ -25,6 +25,11 @@ type Object struct {
 	// services the ETag is the MD5, and of others it only looks like one.
 	MD5  string
 	Sure bool
+	// Version is what the service knows this state of the object by, if not by its ETag.
+	Version string
+	// Unpacked is set when the service stores the object compressed and gives it out unpacked: then Size and MD5 are not
+	// those of the content.
+	Unpacked bool
 }
 
 // Service is a bucket, reached with the credentials of one attempt. It is safe for concurrent use.

@@ -24,7 +24,7 @@ const (
 
 // Fetch brings what is listed into a folder, but for those paths that reused says lie there already.
 func Fetch(ctx context.Context, s Service, l *Listing, into *os.Root, limits Limits, reused map[string]bool) error {
-	f := &fetcher{service: s, into: into}
+	f := &fetcher{service: s, into: into, limit: limits.Bytes}
 	if l.Rules.ETag != "" {
 		if err := into.WriteFile(sourceignore.IgnoreFile, l.Rules.Content, fileMode); err != nil {
 			return fmt.Errorf("%w: write %s: %w", ErrStorage, sourceignore.IgnoreFile, cause(err))
@@ -57,6 +57,9 @@ func Fetch(ctx context.Context, s Service, l *Listing, into *os.Root, limits Lim
 type fetcher struct {
 	service Service
 	into    *os.Root
+	// unpacked is how many bytes came of objects whose size is not known before; limit is how many all may have.
+	unpacked atomic.Int64
+	limit    int64
 	// otherETags is set once an ETag that looks like an MD5 turned out to be none.
 	otherETags atomic.Bool
 }
@@ -68,7 +71,7 @@ func (f *fetcher) fetch(ctx context.Context, file File) error {
 	if err != nil {
 		return fmt.Errorf("object %s: %w", shown(file.Key), err)
 	}
-	if file.MD5 == "" || first == file.MD5 || !file.Sure && f.otherETags.Load() {
+	if file.MD5 == "" || file.Unpacked || first == file.MD5 || !file.Sure && f.otherETags.Load() {
 		return nil
 	}
 	second, err := f.download(ctx, file)
@@ -96,12 +99,19 @@ func (f *fetcher) download(ctx context.Context, file File) (sum string, err erro
 		return "", fmt.Errorf("%w: create the file: %w", ErrStorage, cause(err))
 	}
 	to := &disk{file: out, sum: md5.New()} //nolint:gosec // what ETags are made with
-	n, err := io.Copy(to, io.LimitReader(content, file.Size+1))
+	most := file.Size
+	if file.Unpacked {
+		most = f.limit - f.unpacked.Load()
+	}
+	n, err := io.Copy(to, io.LimitReader(content, most+1))
 	err = errors.Join(err, cause(out.Close()))
 	switch {
 	case err != nil:
 		return "", err
-	case n != file.Size:
+	case file.Unpacked && f.unpacked.Add(n) > f.limit:
+		return "", fmt.Errorf("%w: unpacked, the objects have more than %d bytes together, the most that --artifact-max-size allows",
+			ErrTooLarge, f.limit)
+	case n != file.Size && !file.Unpacked:
 		return "", fmt.Errorf("%w: it does not have the %d bytes that the service lists", ErrDamaged, file.Size)
 	}
 	return hex.EncodeToString(to.sum.Sum(nil)), nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -60,6 +61,22 @@ func Begin(ctx context.Context, limit int64) (context.Context, *Exchange) {
 	return context.WithValue(ctx, exchangeKey{}, e), e
 }
 
+// Client is for libraries that make requests without a context: it gives them one, and their exchange.
+func (t *Transport) Client(ctx context.Context) (*http.Client, *Exchange) {
+	ctx, e := Begin(ctx, maxError)
+	return &http.Client{Transport: within{ctx, t}}, e
+}
+
+type within struct {
+	ctx  context.Context //nolint:containedctx // there is no other way into such a library
+	next http.RoundTripper
+}
+
+// RoundTrip implements [http.RoundTripper].
+func (w within) RoundTrip(req *http.Request) (*http.Response, error) {
+	return w.next.RoundTrip(req.WithContext(w.ctx))
+}
+
 // RoundTrip implements [http.RoundTripper].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	e, ok := req.Context().Value(exchangeKey{}).(*Exchange)
@@ -68,7 +85,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	e.Status, e.header, e.failed = 0, nil, nil
 	ctx, cancel := context.WithCancel(req.Context())
-	res, err := t.Next.RoundTrip(req.WithContext(ctx))
+	req = req.Clone(ctx)
+	// What is stored is what is wanted, as it is: its size and its checksum are those of the listing.
+	req.Header.Set("Accept-Encoding", "identity")
+	res, err := t.Next.RoundTrip(req)
 	if err == nil {
 		e.Status, e.header = res.StatusCode, res.Header
 		err = redirected(res)
@@ -196,4 +216,16 @@ func (x *explained) Read(p []byte) (int, error) {
 		}
 	}
 	return n, err
+}
+
+// HostOf is a host as messages show it: what there is of an address without user, path and query.
+func HostOf(address string) string {
+	if u, err := url.Parse(address); err == nil && u.Host != "" {
+		return u.Host
+	}
+	host := address[strings.LastIndexByte(address, '@')+1:]
+	if i := strings.IndexAny(host, "/?#"); i >= 0 {
+		host = host[:i]
+	}
+	return host
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -31,9 +29,10 @@ type Login struct {
 type LDAP struct {
 	Endpoint           string
 	Username, Password string
-	// Transport carries its requests, which take Timeout at most.
+	// Hint is added to the message that the login is refused.
+	Hint string
+	// Transport carries its requests.
 	Transport *bucket.Transport
-	Timeout   time.Duration
 }
 
 // ParseKeys reads accesskey and secretkey.
@@ -60,7 +59,7 @@ func (l Login) keys(ctx context.Context, kept *bucket.Kept) (*credentials.Creden
 	case l.AccessKey != "":
 		return credentials.NewStaticV4(l.AccessKey, l.SecretKey, ""), nil
 	case l.LDAP != nil:
-		return l.LDAP.keys(kept)
+		return l.LDAP.keys(ctx, kept)
 	case l.Cloud != nil:
 		got, err := l.Cloud.Retrieve(ctx)
 		if err != nil {
@@ -81,7 +80,7 @@ func (l Login) forget(kept *bucket.Kept) {
 func (l *LDAP) key() string { return bucket.KeyOf("ldap", l.Endpoint, l.Username, l.Password) }
 
 // keys gets keys, unless there are some that still hold.
-func (l *LDAP) keys(kept *bucket.Kept) (*credentials.Credentials, error) {
+func (l *LDAP) keys(ctx context.Context, kept *bucket.Kept) (*credentials.Credentials, error) {
 	source, err := bucket.Keep(kept, l.key(), func() (*credentials.Credentials, error) {
 		return credentials.New(&credentials.LDAPIdentity{
 			STSEndpoint: l.Endpoint, LDAPUsername: l.Username, LDAPPassword: l.Password,
@@ -90,39 +89,23 @@ func (l *LDAP) keys(kept *bucket.Kept) (*credentials.Credentials, error) {
 	if err != nil {
 		return nil, err
 	}
-	note := &noted{next: l.Transport}
-	client := &http.Client{Transport: note, Timeout: l.Timeout}
+	client, exchange := l.Transport.Client(ctx)
 	// The connections are this attempt's; the keys are kept.
 	value, err := source.GetWithContext(&credentials.CredContext{Client: client, Endpoint: l.Endpoint})
 	if err == nil && value.AccessKeyID != "" && value.SecretAccessKey != "" {
 		return credentials.NewStaticV4(value.AccessKeyID, value.SecretAccessKey, value.SessionToken), nil
 	}
 	kept.Drop(l.key())
-	return nil, fmt.Errorf("spec.sts: %w", l.explain(note, err))
+	return nil, fmt.Errorf("spec.sts: %w", l.explain(exchange, err))
 }
 
-func (l *LDAP) explain(n *noted, err error) error {
-	if n.exchange != nil {
-		if known := l.Transport.Explain(n.exchange, err); known != nil {
-			return known
-		}
-		if status := n.exchange.Status; status >= 400 {
-			return fmt.Errorf("%w: %s answers with the HTTP status %d; check username and password in the Secret of spec.sts.secretRef",
-				bucket.ErrRefused, l.Transport.Peer.Host, status)
-		}
+func (l *LDAP) explain(e *bucket.Exchange, err error) error {
+	if known := l.Transport.Explain(e, err); known != nil {
+		return known
+	}
+	if e.Status >= 400 {
+		return fmt.Errorf("%w: %s answers with the HTTP status %d; check username and password in the Secret of spec.sts.secretRef%s",
+			bucket.ErrRefused, l.Transport.Peer.Host, e.Status, l.Hint)
 	}
 	return fmt.Errorf("%s does not answer with keys, as a Security Token Service does; check spec.sts.endpoint", l.Transport.Peer.Host)
-}
-
-// noted keeps the exchange of a client that does not pass a context on.
-type noted struct {
-	next     http.RoundTripper
-	exchange *bucket.Exchange
-}
-
-// RoundTrip implements [http.RoundTripper].
-func (n *noted) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, exchange := bucket.Begin(req.Context(), 0)
-	n.exchange = exchange
-	return n.next.RoundTrip(req.WithContext(ctx))
 }
