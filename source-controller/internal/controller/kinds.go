@@ -37,6 +37,11 @@ func kinds() []kind {
 			list:   func() client.ObjectList { return &sourcev1.HelmChartList{} },
 			change: report.Change{Reason: sourcev1.ChartPackageSucceededReason},
 		},
+		{
+			name: sourcev1.BucketKind,
+			new:  func() client.Object { return &sourcev1.Bucket{} },
+			list: func() client.ObjectList { return &sourcev1.BucketList{} },
+		},
 	}
 }
 

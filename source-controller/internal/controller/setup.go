@@ -18,6 +18,7 @@ import (
 	"github.com/sluice-gitops/sluice/api/fileserver"
 	"github.com/sluice-gitops/sluice/api/process"
 	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
+	"github.com/sluice-gitops/sluice/source-controller/internal/bucket"
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
@@ -87,6 +88,10 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	}).Setup(ctx, mgr, options); err != nil {
 		return err
 	}
+	records, err := setupBuckets(mgr, cfg, runner[*sourcev1.Bucket](reporter(sourcev1.BucketKind), files), issuer)
+	if err != nil {
+		return err
+	}
 	if outbox.Outbox, err = cfg.Outbox(mgr, messages, outbox.reannounce); err != nil {
 		return err
 	}
@@ -96,7 +101,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	if err := process.Register(collectors...); err != nil {
 		return err
 	}
-	return serve(mgr, cfg, files, cache)
+	return serve(mgr, cfg, files, cache, records)
 }
 
 // runner makes the attempts of one kind.
@@ -123,10 +128,10 @@ func readiness(cache client.Reader) *process.Readiness {
 }
 
 // serve adds what runs beside the controllers: the server with its probe, and the sweep.
-func serve(mgr ctrl.Manager, cfg *config.Config, files *store.Store, cache *git.Cache) error {
+func serve(mgr ctrl.Manager, cfg *config.Config, files *store.Store, cache *git.Cache, records *bucket.Records) error {
 	server := &fileserver.Server{Files: "artifacts", Address: cfg.Storage.Addr, Open: files.Read}
 	sweep := manager.RunnableFunc(func(ctx context.Context) error {
-		if err := sweep(ctx, mgr.GetClient(), files, cache); err != nil {
+		if err := sweep(ctx, mgr.GetClient(), files, cache, records); err != nil {
 			// What stays is disk space, until the next start.
 			mgr.GetLogger().Error(err, "artifacts of deleted objects stay")
 		}

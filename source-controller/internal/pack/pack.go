@@ -59,6 +59,8 @@ type Options struct {
 	Ignore *string
 	// Sparse lists the only folders that go in; empty for all.
 	Sparse []string
+	// Chosen is set when whoever made the tree has left out what is ignored: everything in it goes in.
+	Chosen bool
 	Limits Limits
 }
 

@@ -28,9 +28,12 @@ type rules struct {
 // there is any pattern of the user's own, of the defaults only those for version control stay. What comes later wins: the
 // file of a folder over that of the folder it is in, and spec.ignore over all.
 func readTree(ctx context.Context, tree Tree, o Options) ([]Entry, rules, error) {
-	c := collector{limits: o.Limits, sparse: cleanSparse(o.Sparse), folders: map[string]bool{}}
+	c := collector{limits: o.Limits, sparse: cleanSparse(o.Sparse), folders: map[string]bool{}, chosen: o.Chosen}
 	if err := tree.Walk(ctx, c.visit); err != nil {
 		return nil, rules{}, err
+	}
+	if o.Chosen {
+		return c.entries, rules{matcher: sourceignore.NewMatcher(nil)}, nil
 	}
 	for _, dir := range c.sparse {
 		if !c.folders[dir] {
@@ -69,6 +72,7 @@ type collector struct {
 	count    int
 	sparse   []string
 	folders  map[string]bool
+	chosen   bool
 }
 
 func (c *collector) visit(e Entry) error {
@@ -83,7 +87,7 @@ func (c *collector) visit(e Entry) error {
 		return nil
 	}
 	regular := e.Kind == Regular || e.Kind == Executable
-	if !regular || path.Base(e.Path) != sourceignore.IgnoreFile || !inSparse(c.sparse, e.Path, false) {
+	if c.chosen || !regular || path.Base(e.Path) != sourceignore.IgnoreFile || !inSparse(c.sparse, e.Path, false) {
 		return nil
 	}
 	return c.readFile(e)
