@@ -30,14 +30,14 @@ func Fetch(ctx context.Context, s Service, l *Listing, into *os.Root, limits Lim
 			return fmt.Errorf("%w: write %s: %w", ErrStorage, sourceignore.IgnoreFile, cause(err))
 		}
 	}
-	group, ctx := errgroup.WithContext(ctx)
+	group, working := errgroup.WithContext(ctx)
 	group.SetLimit(limits.parallel())
 	made := ""
 	for _, file := range l.Files {
 		if reused[file.Path] {
 			continue
 		}
-		if ctx.Err() != nil {
+		if working.Err() != nil {
 			break // Wait has the reason
 		}
 		if dir := path.Dir(file.Path); dir != made {
@@ -46,7 +46,7 @@ func Fetch(ctx context.Context, s Service, l *Listing, into *os.Root, limits Lim
 			}
 			made = dir
 		}
-		group.Go(func() error { return f.fetch(ctx, file) })
+		group.Go(func() error { return f.fetch(working, file) })
 	}
 	if err := group.Wait(); err != nil {
 		return err
