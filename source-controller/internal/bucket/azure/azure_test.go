@@ -275,17 +275,31 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// TestManagedIdentity: clientId alone is an identity of the node's, which gives out tokens at an address of its own.
+// node is the metadata service of a node, at the address that it has on each.
+type node struct {
+	token string
+	asked string
+}
+
+func (n *node) RoundTrip(req *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	if req.URL.Host != "169.254.169.254" || req.Header.Get("Metadata") != "true" {
+		w.WriteHeader(http.StatusNotFound)
+		return w.Result(), nil
+	}
+	n.asked = req.URL.Query().Get("client_id")
+	_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":"3600","resource":"https://storage.azure.com","token_type":"Bearer"}`, n.token)
+	return w.Result(), nil
+}
+
+// TestManagedIdentity: clientId alone is an identity of the node's.
 func TestManagedIdentity(t *testing.T) {
+	t.Parallel()
 	server := buckettest.NewAzure(t, "fleet")
-	var asked string
-	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked = r.URL.Query().Get("client_id")
-		_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":"3600","resource":"https://storage.azure.com","token_type":"Bearer"}`, server.Token)
-	}))
-	t.Cleanup(node.Close)
-	t.Setenv("AZURE_POD_IDENTITY_AUTHORITY_HOST", node.URL)
-	if _, _, err := poll(t.Context(), options(t, server, map[string]string{"clientId": "identity"})); err != nil || asked != "identity" {
-		t.Errorf("%v, asked for %q", err, asked)
+	metadata := &node{token: server.Token}
+	o := options(t, server, map[string]string{"clientId": "identity"})
+	o.Tokens.Next = metadata
+	if _, _, err := poll(t.Context(), o); err != nil || metadata.asked != "identity" {
+		t.Errorf("%v, asked for %q", err, metadata.asked)
 	}
 }
