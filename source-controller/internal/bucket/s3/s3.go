@@ -46,7 +46,7 @@ type Service struct {
 // Open prepares a bucket. Nothing is asked but for what the login needs.
 func Open(ctx context.Context, o Options) (*Service, error) {
 	if err := s3utils.CheckValidBucketName(o.Bucket); err != nil {
-		return nil, fmt.Errorf("spec.bucketName: %w: %q is no name of a bucket: 3 to 63 lower case letters, digits, dots and dashes", ErrEndpoint, o.Bucket)
+		return nil, fmt.Errorf("spec.bucketName: %w: %q is no name of a bucket, which has 3 to 63 lower case letters, digits, dots and dashes", ErrEndpoint, o.Bucket)
 	}
 	keys, err := o.Login.keys(ctx, o.Kept)
 	if err != nil {

@@ -32,7 +32,9 @@ const (
 
 // connection is how one attempt reaches a bucket.
 type connection struct {
-	service    bucket.Service
+	service bucket.Service
+	// storage carries the requests to the storage; transports are all, and ends what to call when they are over.
+	storage    *bucket.Transport
 	transports []*bucket.Transport
 	ends       []func()
 }
@@ -75,8 +77,6 @@ type connector struct {
 	data  map[string][]byte
 	proxy secret.Proxy
 	made  *connection
-	// storage carries the requests to the storage.
-	storage *bucket.Transport
 }
 
 // connect finds out who asks whom. Only tokens that are not there yet are asked for.
@@ -118,7 +118,7 @@ func (c *connector) read(ctx context.Context) (p *plan.Problem) {
 	if p != nil {
 		return p
 	}
-	c.storage = c.made.dial(c.Connections, wire.Peer{Host: c.endpoint.Host, TLS: trust, TLSField: certField, Proxy: c.proxy})
+	c.made.storage = c.made.dial(c.Connections, wire.Peer{Host: c.endpoint.Host, TLS: trust, TLSField: certField, Proxy: c.proxy})
 	return nil
 }
 
@@ -208,7 +208,7 @@ func (c *connector) s3(ctx context.Context) *plan.Problem {
 	}
 	service, err := s3.Open(ctx, s3.Options{
 		Endpoint: c.endpoint.Host, Bucket: spec.BucketName, Region: spec.Region, Insecure: spec.Insecure,
-		Login: login, Transport: c.storage, Kept: c.Kept,
+		Login: login, Transport: c.made.storage, Kept: c.Kept,
 	})
 	c.made.service = service
 	return c.problem(err)
@@ -262,7 +262,7 @@ func (c *connector) google(ctx context.Context) *plan.Problem {
 	}
 	service, err := gcs.Open(ctx, gcs.Options{
 		Base: c.endpoint.Scheme + "://" + c.endpoint.Host, Bucket: c.obj.Spec.BucketName, Login: login,
-		Transport: c.storage, Tokens: c.tokens(gcs.TokenHost(login.Key)), Kept: c.Kept,
+		Transport: c.made.storage, Tokens: c.tokens(gcs.TokenHost(login.Key)), Kept: c.Kept,
 	})
 	c.made.service = service
 	return c.problem(err)
@@ -289,9 +289,13 @@ func (c *connector) azure(ctx context.Context) *plan.Problem {
 			return c.problem(err)
 		}
 	}
+	tokens := c.tokens(login.TokenHost())
+	if login.Managed != "" {
+		tokens = c.node()
+	}
 	service, err := azure.Open(ctx, azure.Options{
 		Endpoint: c.endpoint, Container: c.obj.Spec.BucketName, Login: login,
-		Transport: c.storage, Tokens: c.tokens(login.TokenHost()), Kept: c.Kept,
+		Transport: c.made.storage, Tokens: tokens, Kept: c.Kept,
 	})
 	c.made.service = service
 	return c.problem(err)
@@ -307,7 +311,12 @@ func (c *connector) mayHaveToken() *plan.Problem {
 
 // tokens is the way to where tokens are, with the object's authority and proxy.
 func (c *connector) tokens(host string) *bucket.Transport {
-	peer := c.storage.Peer
+	peer := c.made.storage.Peer
 	peer.Host = host
 	return c.made.dial(c.Connections, peer)
+}
+
+// node is the way to the metadata service of this node.
+func (c *connector) node() *bucket.Transport {
+	return c.made.dial(c.Connections, wire.Peer{Host: "the metadata service of this node"})
 }
