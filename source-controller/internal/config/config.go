@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/sluice-gitops/sluice/api/process"
+	"github.com/sluice-gitops/sluice/source-controller/internal/ssh"
 )
 
 // Name of the controller: of its leader election, its client on the bus, and its field ownership.
@@ -19,6 +20,8 @@ type Config struct {
 	process.Settings
 	Storage  Storage
 	Identity Identity
+	// SSH are the algorithms that may be agreed on with SSH servers.
+	SSH ssh.Algorithms
 
 	// RequeueDependency is when a chart whose source has no artifact yet is looked at again.
 	RequeueDependency time.Duration
@@ -60,6 +63,10 @@ func (c *Config) bind(flags *pflag.FlagSet) {
 	flags.DurationVar(&c.MinRetryDelay, "min-retry-delay", 750*time.Millisecond, "The delay after a first failure.")
 	flags.DurationVar(&c.MaxRetryDelay, "max-retry-delay", 15*time.Minute,
 		"The longest delay after failures; an object never waits longer than its interval.")
+	flags.StringSliceVar(&c.SSH.KeyExchanges, "ssh-kex-algos", nil,
+		"The key exchanges that may be agreed on with SSH servers, the preferred ones first; empty for those that are safe.")
+	flags.StringSliceVar(&c.SSH.HostKeys, "ssh-hostkey-algos", nil,
+		"The algorithms of host keys that are taken from SSH servers, the preferred ones first; empty for those in known_hosts.")
 	flags.Uint8Var(&c.Jitter, "interval-jitter-percentage", 5, "By how many percent intervals vary, up and down.")
 }
 
@@ -90,7 +97,7 @@ func (c *Config) validate() error {
 	case c.RequeueDependency <= 0:
 		return errors.New("--requeue-dependency must be positive")
 	}
-	if err := c.Identity.validate(); err != nil {
+	if err := errors.Join(c.Identity.validate(), c.SSH.Validate()); err != nil {
 		return err
 	}
 	return c.Storage.validate()

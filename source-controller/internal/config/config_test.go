@@ -49,6 +49,8 @@ func TestRefused(t *testing.T) {
 		"--default-service-account=tenant":                    "--feature-gates=ObjectLevelWorkloadIdentity=true",
 		"--token-cache-max-size=-1":                           "--token-cache-max-size",
 		"--token-cache-max-duration=-1s":                      "--token-cache-max-duration",
+		"--ssh-kex-algos=rot13":                               "--ssh-kex-algos",
+		"--ssh-hostkey-algos=ssh-rot13":                       "--ssh-hostkey-algos",
 	} {
 		if _, err := config.Parse([]string{arg}, env(nil)); err == nil || !strings.Contains(err.Error(), text) {
 			t.Errorf("%s: got %v", arg, err)
@@ -70,5 +72,15 @@ func TestIdentity(t *testing.T) {
 	}
 	if c, err = config.Parse(nil, env(nil)); err != nil || c.Identity.CacheSize != 100 || c.Identity.CacheTTL != time.Hour {
 		t.Errorf("defaults: %+v, %v", c.Identity, err)
+	}
+}
+
+func TestAlgorithmsOfSSH(t *testing.T) {
+	c, err := config.Parse([]string{
+		"--ssh-kex-algos=curve25519-sha256,diffie-hellman-group14-sha1", "--ssh-hostkey-algos=ssh-ed25519,rsa-sha2-512",
+	}, env(nil))
+	if err != nil || strings.Join(c.SSH.KeyExchanges, " ") != "curve25519-sha256 diffie-hellman-group14-sha1" ||
+		strings.Join(c.SSH.HostKeys, " ") != "ssh-ed25519 rsa-sha2-512" {
+		t.Errorf("%+v, %v", c.SSH, err)
 	}
 }

@@ -76,9 +76,11 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 		return outbox.reporters[kind]
 	}
 	options := controller.Options{MaxConcurrentReconciles: cfg.Concurrent}
+	repositories := git.NewClient(git.DefaultLimits())
+	repositories.SSH = cfg.SSH
 	if err := (&gitrepository.Reconciler{
 		Runner:  runner[*sourcev1.GitRepository](reporter(sourcev1.GitRepositoryKind), files),
-		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Git: git.NewClient(git.DefaultLimits()), Clones: cache,
+		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Git: repositories, Clones: cache,
 		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
 	}).Setup(mgr, options); err != nil {
 		return err

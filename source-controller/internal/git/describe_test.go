@@ -7,6 +7,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // TestMessagesAreTheSameEachTime holds that what differs from one attempt to the next, like the port that a name server was
@@ -16,8 +19,8 @@ func TestMessagesAreTheSameEachTime(t *testing.T) {
 	asked := func(port int) error {
 		return &net.DNSError{Name: "example.com", Err: fmt.Sprintf("read udp 10.0.0.7:%d->10.96.0.10:53: read: connection refused", port)}
 	}
-	s := &Session{host: "example.com", bounded: &limited{}}
-	behind := &Session{host: "example.com", bounded: &limited{}, credentials: Credentials{proxy: &url.URL{Host: "proxy"}}}
+	s := &Session{peer: wire.Peer{Host: "example.com"}, bounded: &bounded{}}
+	behind := &Session{peer: wire.Peer{Host: "example.com", Proxy: secret.Proxy{URL: &url.URL{Host: "proxy"}}}, bounded: &bounded{}}
 	for name, tc := range map[string]struct {
 		session *Session
 		err     func(attempt int) error

@@ -1,4 +1,4 @@
-// Package git asks repositories over smart HTTP what they have, fetches single commits into bare clones, and reads trees
+// Package git asks repositories over smart HTTP and SSH what they have, fetches single commits into bare clones, and reads trees
 // out of them. It is the only package that imports go-git, of which it uses the protocol and the object store: nothing
 // is ever checked out, so no path in a repository is a path on disk.
 //
@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // Errors that a caller tells apart. What wraps them is a message for the user: it names no credential, and nothing that
@@ -31,11 +33,11 @@ var (
 	// ErrRefused: the server does not give what it was asked for.
 	ErrRefused = errors.New("refused")
 	// ErrBroken: what was sent is not whole.
-	ErrBroken = errors.New("broken answer")
+	ErrBroken = wire.ErrBroken
 	// ErrStorage: the clone cannot be written.
 	ErrStorage = errors.New("the clone cannot be stored")
 	// ErrTimeout: the server did not answer in time.
-	ErrTimeout = errors.New("timed out")
+	ErrTimeout = wire.ErrTimeout
 )
 
 // Limits bound what is taken from a server; the zero value takes nothing.

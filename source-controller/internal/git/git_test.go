@@ -237,7 +237,7 @@ func TestErrorsForUsers(t *testing.T) {
 	repo := server.Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})
 	empty := server.Repo(t, "empty")
-	cred, err := git.ParseCredentials(map[string][]byte{"username": []byte("ada"), "password": []byte(secret)})
+	cred, err := git.ParseCredentials("https://example.com/x", map[string][]byte{"username": []byte("ada"), "password": []byte(secret)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -374,7 +374,7 @@ func TestPrivateAuthority(t *testing.T) {
 		t.Errorf("without the authority: %v", err)
 	}
 	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: tls.Certificate().Raw})
-	cred, err := git.ParseCredentials(map[string][]byte{"ca.crt": authority})
+	cred, err := git.ParseCredentials("https://example.com/x", map[string][]byte{"ca.crt": authority})
 	if err != nil {
 		t.Fatal(err)
 	}

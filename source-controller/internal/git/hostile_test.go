@@ -174,10 +174,9 @@ func TestParseCredentials(t *testing.T) {
 		"nothing":      {data{"identity": []byte("canary")}, false},
 		"bad CA":       {data{"ca.crt": []byte("canary")}, false},
 		"bad key pair": {data{"tls.crt": []byte("canary"), "tls.key": []byte("canary")}, false},
-		"GitHub App":   {data{"githubAppID": []byte("1"), "bearerToken": []byte("canary")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cred, err := git.ParseCredentials(tc.data)
+			cred, err := git.ParseCredentials("https://example.com/x", tc.data)
 			if (err == nil) != tc.ok {
 				t.Errorf("got %v", err)
 			}
@@ -186,12 +185,4 @@ func TestParseCredentials(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (git.Credentials{}).WithProxy(proxyAt("ftp://proxy")); err == nil {
-		t.Error("an FTP proxy passes")
-	}
-	if _, err := (git.Credentials{}).WithProxy(proxyAt("socks5://proxy:1080")); err != nil {
-		t.Error(err)
-	}
 }
-
-func proxyAt(address string) map[string][]byte { return map[string][]byte{"address": []byte(address)} }

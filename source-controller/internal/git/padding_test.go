@@ -10,6 +10,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 )
 
 // TestCredentialsWithWhiteSpaceAroundThem: a Secret that was made by echo or from a file has a line end that nobody sees. What
@@ -82,7 +83,7 @@ func TestTokenWithWhiteSpaceAroundIt(t *testing.T) {
 	if sent := <-got; sent != "Bearer token-canary" {
 		t.Errorf("sent %q", sent)
 	}
-	_, err := git.ParseCredentials(map[string][]byte{"bearerToken": []byte("one\ncanary")})
+	_, err := git.ParseCredentials("https://example.com/x", map[string][]byte{"bearerToken": []byte("one\ncanary")})
 	if err == nil || !strings.Contains(err.Error(), "bearerToken has a line end") || strings.Contains(err.Error(), "canary") {
 		t.Errorf("two lines: %v", err)
 	}
@@ -92,12 +93,13 @@ func TestTokenWithWhiteSpaceAroundIt(t *testing.T) {
 func TestProxyWithWhiteSpaceAroundIt(t *testing.T) {
 	t.Parallel()
 	_, tls := gittest.NewTLS(t)
-	cred, err := git.Credentials{}.WithProxy(map[string][]byte{
+	proxy, err := secret.ParseProxy(map[string][]byte{
 		"address": []byte(talkative(t) + "\n"), "username": []byte("ada"), "password": []byte("canary\n"),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	cred := git.Credentials{Proxy: proxy}
 	clone, _ := newClone(t)
 	_, err = poll(t, clone, tls.URL+"/app.git", &sourcev1.GitRepositoryRef{Branch: "main"}, cred)
 	if err == nil || !strings.Contains(err.Error(), "password in the Secret of spec.proxySecretRef end") || strings.Contains(err.Error(), "canary") {
@@ -111,7 +113,7 @@ func parse(t *testing.T, secret map[string]string) git.Credentials {
 	for key, value := range secret {
 		data[key] = []byte(value)
 	}
-	cred, err := git.ParseCredentials(data)
+	cred, err := git.ParseCredentials("https://example.com/x", data)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 )
 
 func TestProxyFailuresAreTheProxys(t *testing.T) {
@@ -28,13 +29,11 @@ func TestProxyFailuresAreTheProxys(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cred, err := git.ParseCredentials(map[string][]byte{"ca.crt": authority})
-			if err == nil {
-				cred, err = cred.WithProxy(proxyAt(tc.proxy))
-			}
+			cred, err := git.ParseCredentials("https://example.com/x", map[string][]byte{"ca.crt": authority})
 			if err != nil {
 				t.Fatal(err)
 			}
+			cred.Proxy = proxyAt(t, tc.proxy)
 			clone, _ := newClone(t)
 			_, err = poll(t, clone, tls.URL+"/app.git", &sourcev1.GitRepositoryRef{Branch: "main"}, cred)
 			if err == nil || !strings.Contains(err.Error(), tc.text) || strings.Contains(err.Error(), "canary") {
@@ -42,6 +41,15 @@ func TestProxyFailuresAreTheProxys(t *testing.T) {
 			}
 		})
 	}
+}
+
+func proxyAt(t *testing.T, address string) secret.Proxy {
+	t.Helper()
+	proxy, err := secret.ParseProxy(map[string][]byte{"address": []byte(address)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return proxy
 }
 
 // talkative is a proxy that refuses every connection, and repeats what it was sent in its status line.

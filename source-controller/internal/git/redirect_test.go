@@ -25,7 +25,7 @@ func moved(to string) gittest.Disturbance {
 func TestRedirects(t *testing.T) {
 	t.Parallel()
 	ref := &sourcev1.GitRepositoryRef{Branch: "main"}
-	secret, err := git.ParseCredentials(map[string][]byte{"username": []byte("ada"), "password": []byte("canary")})
+	secret, err := git.ParseCredentials("https://example.com/x", map[string][]byte{"username": []byte("ada"), "password": []byte("canary")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestUserInTheAddress(t *testing.T) {
 			var cred git.Credentials
 			if tc.secret != nil {
 				var err error
-				if cred, err = git.ParseCredentials(tc.secret); err != nil {
+				if cred, err = git.ParseCredentials("https://example.com/x", tc.secret); err != nil {
 					t.Fatal(err)
 				}
 			}

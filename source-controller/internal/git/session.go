@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -13,21 +14,29 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 	"github.com/go-git/go-git/v5/plumbing/storer"
 	"github.com/go-git/go-git/v5/plumbing/transport"
-	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
+
+// upload is git-upload-pack on a server: it lists references, and answers fetches.
+type upload interface {
+	AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error)
+	UploadPack(ctx context.Context, req *packp.UploadPackRequest) (*packp.UploadPackResponse, error)
+	Close() error
+}
 
 // Session is one conversation with one repository: at most one advertisement, then at most a few fetches. It is for one
 // goroutine.
 type Session struct {
+	// host is the server's name alone.
 	host        string
+	peer        wire.Peer
 	credentials Credentials
-	upload      transport.UploadPackSession
+	upload      upload
 	advertised  *packp.AdvRefs
 	limits      Limits
-	bounded     *limited
-	done        func()
+	bounded     *bounded
 }
 
 // Open prepares a session; nothing is sent before [Session.Advertise]. Close must be called.
@@ -36,27 +45,35 @@ func (c *Client) Open(address string, cred Credentials) (*Session, error) {
 	if err != nil {
 		return nil, errors.New("the repository's address is not a URL")
 	}
+	user := endpoint.User
 	// A user name in the address may be a token: it goes where credentials go, and no further.
-	cred = cred.orUser(endpoint.User)
-	if cred.username == "" && cred.password != "" && cred.bearer == "" {
-		return nil, fmt.Errorf("%w: the Secret of spec.secretRef has a password and no username; add it", ErrAuthentication)
-	}
 	endpoint.User, endpoint.Password = "", ""
-	client, bounded, done := c.httpClient(cred)
-	var auth transport.AuthMethod
-	if m := cred.method(); m != nil {
-		auth = m
+	s := &Session{
+		host: endpoint.Host, limits: c.limits, bounded: &bounded{limits: c.limits},
+		peer: wire.Peer{Host: shown(endpoint), TLS: cred.TLS, TLSField: secretField, Proxy: cred.Proxy},
 	}
-	upload, err := githttp.NewClient(client).NewUploadPackSession(endpoint, auth)
-	if err != nil {
-		done()
-		return nil, fmt.Errorf("open git session: %w", err)
+	if endpoint.Protocol == "ssh" {
+		s.credentials, s.upload = cred, c.openSSH(endpoint, user, cred, s.bounded)
+		return s, nil
 	}
-	return &Session{host: endpoint.Host, credentials: cred, upload: upload, limits: c.limits, bounded: bounded, done: done}, nil
+	if s.credentials, err = cred.orUser(user); err != nil {
+		return nil, err
+	}
+	s.upload, err = c.openHTTP(endpoint, s.peer, s.credentials, s.bounded)
+	return s, err
+}
+
+// shown is a server as messages show it.
+func shown(endpoint *transport.Endpoint) string {
+	usual := map[string]int{"http": 80, "https": 443, "ssh": sshPort}
+	if endpoint.Port == 0 || endpoint.Port == usual[endpoint.Protocol] {
+		return endpoint.Host
+	}
+	return endpoint.Host + ":" + strconv.Itoa(endpoint.Port)
 }
 
 // Close ends the session.
-func (s *Session) Close() { s.done() }
+func (s *Session) Close() { _ = s.upload.Close() } // what it sent is stored, or of no use
 
 // Received is how many bytes the server has sent: of its answers, without what is around them.
 func (s *Session) Received() int64 { return s.bounded.received.Load() }
@@ -183,7 +200,7 @@ func (s *Session) fetch(ctx context.Context, into objects, wants []plumbing.Hash
 // demandsMultiACK names the hosts that refuse a request without this capability, which go-git takes off what a server
 // advertises. One request holds everything that is asked, so the answer is the same with it.
 func demandsMultiACK(host string) bool {
-	return host == "dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com") ||
+	return host == "dev.azure.com" || host == "ssh.dev.azure.com" || strings.HasSuffix(host, ".visualstudio.com") ||
 		strings.HasPrefix(host, "git-codecommit.")
 }
 

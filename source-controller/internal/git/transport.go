@@ -1,15 +1,16 @@
 package git
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
-	"sync/atomic"
-	"time"
+
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/ssh"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 const (
@@ -19,38 +20,44 @@ const (
 
 // Client holds the connections to all servers. It is safe for concurrent use; its zero value is not usable.
 type Client struct {
-	shared *http.Transport
+	// SSH are the algorithms that may be agreed on with SSH servers. It must not be changed while the client is in use.
+	SSH ssh.Algorithms
+
+	pool   *wire.Pool
 	limits Limits
 }
 
 // NewClient returns a client with connections of its own.
 func NewClient(limits Limits) *Client {
-	return &Client{shared: newTransport(), limits: limits}
+	return &Client{pool: wire.NewPool(), limits: limits}
 }
 
-func newTransport() *http.Transport {
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    15 * time.Second,
-		MaxIdleConns:           128,
-		MaxIdleConnsPerHost:    4,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 256 << 10,
-	}
+// overHTTP is git-upload-pack on a server, over smart HTTP.
+type overHTTP struct {
+	transport.UploadPackSession
+	done func()
 }
 
-// httpClient returns the client of one session, its transport, and what to call when the session ends.
-func (c *Client) httpClient(cred Credentials) (*http.Client, *limited, func()) {
-	transport, done := c.shared, func() {}
-	if cred.ownTransport() {
-		transport = newTransport()
-		cred.configure(transport)
-		done = transport.CloseIdleConnections
+// Close implements upload.
+func (u *overHTTP) Close() error {
+	u.done()
+	return nil
+}
+
+// openHTTP prepares a session; the endpoint has no credentials, so that the addresses in errors of net/http have none.
+func (c *Client) openHTTP(endpoint *transport.Endpoint, peer wire.Peer, cred Credentials, bounded *bounded) (upload, error) {
+	next, done := c.pool.Transport(peer)
+	client := &http.Client{Transport: &limited{next: next, bounded: bounded}, CheckRedirect: redirectPolicy(cred.secret())}
+	var auth transport.AuthMethod
+	if m := cred.method(); m != nil {
+		auth = m
 	}
-	bounded := &limited{next: transport, limits: c.limits}
-	return &http.Client{Transport: bounded, CheckRedirect: redirectPolicy(cred.secret())}, bounded, done
+	session, err := githttp.NewClient(client).NewUploadPackSession(endpoint, auth)
+	if err != nil {
+		done()
+		return nil, fmt.Errorf("open git session: %w", err)
+	}
+	return &overHTTP{UploadPackSession: session, done: done}, nil
 }
 
 // redirectError: the server sends us where we do not go.
@@ -79,21 +86,15 @@ func redirectPolicy(secret bool) func(*http.Request, []*http.Request) error {
 	}
 }
 
-// limited bounds the bodies of responses, and notes what go-git does not pass on.
+// limited bounds the bodies of responses.
 type limited struct {
-	next   http.RoundTripper
-	limits Limits
-	// exceeded is set once there was more than is taken. Of the last request, cut is set when the answer stopped before its
-	// end, and refused when it was an error of git's.
-	exceeded, cut, refused atomic.Bool
-	// received is how many bytes came.
-	received atomic.Int64
+	next    http.RoundTripper
+	bounded *bounded
 }
 
 // RoundTrip implements http.RoundTripper.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	l.cut.Store(false)
-	l.refused.Store(false)
+	l.bounded.begin()
 	res, err := l.next.RoundTrip(req)
 	if err != nil {
 		return nil, err
@@ -103,9 +104,9 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 		res.Body = readCloser{io.LimitReader(res.Body, maxErrorBody), res.Body}
 		return res, nil
 	}
-	body := &capped{r: res.Body, left: l.limits.Advertisement, seen: l}
+	body := l.bounded.advertisement(res.Body)
 	if req.Method == http.MethodPost {
-		body.left, body.start = l.limits.Pack, make([]byte, 0, len(errorLine))
+		body = l.bounded.pack(res.Body)
 	}
 	res.Body = readCloser{body, res.Body}
 	return res, nil
@@ -114,42 +115,4 @@ func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 type readCloser struct {
 	io.Reader
 	io.Closer
-}
-
-// errorLine is how git's refusals start: a length of four digits, which is of no interest, and a word.
-const errorLine = "....ERR "
-
-// capped fails, rather than ends, when there is more than allowed.
-type capped struct {
-	r    io.Reader
-	left int64
-	// start is the first bytes of a fetch; without room when nobody wants to know.
-	start []byte
-	seen  *limited
-}
-
-func (c *capped) Read(p []byte) (int, error) {
-	if c.left <= 0 {
-		c.seen.exceeded.Store(true)
-		return 0, ErrTooLarge
-	}
-	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])
-	c.left -= int64(n)
-	c.seen.received.Add(int64(n))
-	if room := cap(c.start) - len(c.start); room > 0 {
-		c.start = append(c.start, p[:min(n, room)]...)
-		if len(c.start) == len(errorLine) && string(c.start[4:]) == errorLine[4:] {
-			c.seen.refused.Store(true)
-		}
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		c.seen.cut.Store(true)
-	}
-	return n, err
-}
-
-// isTimeout reports whether err says that time ran out, here or in the network.
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
 }

@@ -21,11 +21,16 @@ type Repo struct {
 // Repo creates an empty repository whose default branch is main.
 func (s *Server) Repo(t testing.TB, name string) *Repo {
 	t.Helper()
+	return newRepo(t, s.root, s.URL, name)
+}
+
+func newRepo(t testing.TB, root, url, name string) *Repo {
+	t.Helper()
 	r := &Repo{
-		t: t, URL: s.URL + "/" + name + ".git",
-		bare: filepath.Join(s.root, name+".git"), work: t.TempDir(),
+		t: t, URL: url + "/" + name + ".git",
+		bare: filepath.Join(root, name+".git"), work: t.TempDir(),
 	}
-	r.run(s.root, "init", "--quiet", "--bare", "--initial-branch=main", r.bare)
+	r.run(root, "init", "--quiet", "--bare", "--initial-branch=main", r.bare)
 	r.Configure("receive.denyDeleteCurrent", "ignore")
 	r.run(r.work, "init", "--quiet", "--initial-branch=main")
 	r.Git("remote", "add", "origin", r.bare)

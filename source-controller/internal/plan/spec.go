@@ -3,6 +3,7 @@ package plan
 import (
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -54,20 +55,33 @@ func unserved(spec sourcev1.GitRepositorySpec) []string {
 	return fields
 }
 
+// schemeSSH is the one scheme of addresses that are not HTTP's.
+const schemeSSH = "ssh"
+
+// OverSSH reports whether a repository's address is one for SSH, which takes other credentials than HTTP.
+func OverSSH(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && u.Scheme == schemeSSH
+}
+
+// scpAddress is user@host:path, which is no URL: a port and the beginning of a path cannot be told apart in it.
+var scpAddress = regexp.MustCompile(`^([^@/:]+@)?[^@/:]+:([^/]|/[^/]|/?$)`)
+
 func validateURL(raw string) *Problem {
 	invalid := func(why string) *Problem {
 		return terminal(FetchProblem(sourcev1.URLInvalidReason, "spec.url: %s", why))
 	}
+	if scpAddress.MatchString(raw) {
+		return invalid("this is how scp writes an address; write it as ssh://user@host/path")
+	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return invalid("not a URL; write it as https://host/path")
+		return invalid("not a URL; write it as https://host/path or ssh://git@host/path")
 	}
 	switch u.Scheme {
-	case "http", "https":
-	case "ssh":
-		return invalid("ssh is not served; use https with a token in spec.secretRef")
+	case "http", "https", schemeSSH:
 	default:
-		return invalid("the scheme must be https or http")
+		return invalid("the scheme must be https, http or ssh")
 	}
 	if u.Hostname() == "" {
 		return invalid("it names no host; write it as https://host/path")

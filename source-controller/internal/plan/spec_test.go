@@ -29,8 +29,13 @@ func TestValidate(t *testing.T) {
 		"a user name":      {change: func(x *s) { x.URL = "https://ada@example.com/x" }},
 		"sparse folders":   {change: func(x *s) { x.SparseCheckout = []string{"./a", "b/c/"} }},
 		"generic provider": {change: func(x *s) { x.Provider = "generic" }},
-		"ssh":              {change: func(x *s) { x.URL = "ssh://git@example.com/x" }, reason: "URLInvalid", text: "ssh"},
-		"scp":              {change: func(x *s) { x.URL = "git@example.com:x" }, reason: "URLInvalid", text: "not a URL"},
+		"ssh":              {change: func(x *s) { x.URL = "ssh://git@example.com:2222/x" }},
+		"ssh, no user":     {change: func(x *s) { x.URL = "ssh://example.com/x" }},
+		"ssh, IPv6":        {change: func(x *s) { x.URL = "ssh://git@[::1]:2222/x" }},
+		"ssh password":     {change: func(x *s) { x.URL = "ssh://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
+		"scp":              {change: func(x *s) { x.URL = "git@example.com:x" }, reason: "URLInvalid", text: "ssh://user@host/path"},
+		"scp, no user":     {change: func(x *s) { x.URL = "example.com:x/y" }, reason: "URLInvalid", text: "ssh://user@host/path"},
+		"scp, from root":   {change: func(x *s) { x.URL = "canary@example.com:/x" }, reason: "URLInvalid", text: "ssh://user@host/path"},
 		"file":             {change: func(x *s) { x.URL = "file:///etc" }, reason: "URLInvalid", text: "scheme"},
 		"option":           {change: func(x *s) { x.URL = "--upload-pack=x" }, reason: "URLInvalid", text: "scheme"},
 		"no host":          {change: func(x *s) { x.URL = "https:///x" }, reason: "URLInvalid", text: "no host"},
@@ -91,7 +96,7 @@ func FuzzValidateURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, url string) {
 		p := plan.Validate(spec(func(s *sourcev1.GitRepositorySpec) { s.URL = url }))
-		if p == nil && !strings.HasPrefix(strings.ToLower(url), "http") {
+		if p == nil && !strings.HasPrefix(strings.ToLower(url), "http") && !strings.HasPrefix(strings.ToLower(url), "ssh://") {
 			t.Errorf("%q passes", url)
 		}
 	})

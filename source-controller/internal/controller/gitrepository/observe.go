@@ -10,7 +10,6 @@ import (
 	"github.com/sluice-gitops/sluice/api/redact"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
-	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 )
 
 // observed is what an attempt knows before it decides.
@@ -57,33 +56,6 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository, k
 	o.target, o.Problem = o.ask(ctx, r.Git, obj, cred)
 	o.Upstream = o.target.Revision
 	return o
-}
-
-func (r *Reconciler) credentials(ctx context.Context, obj *sourcev1.GitRepository) (git.Credentials, *plan.Problem) {
-	var cred git.Credentials
-	if ref := obj.Spec.SecretRef; ref != nil {
-		data, problem := r.Secrets.Data(ctx, obj.Namespace, ref.Name, "spec.secretRef")
-		if problem != nil {
-			return cred, problem
-		}
-		var err error
-		if cred, err = git.ParseCredentials(data); err != nil {
-			return cred, secret.Unusable(obj.Namespace, ref.Name, "spec.secretRef", err)
-		}
-	}
-	ref := obj.Spec.ProxySecretRef
-	if ref == nil {
-		return cred, nil
-	}
-	data, problem := r.Secrets.Data(ctx, obj.Namespace, ref.Name, "spec.proxySecretRef")
-	if problem != nil {
-		return cred, problem
-	}
-	cred, err := cred.WithProxy(data)
-	if err != nil {
-		return cred, secret.Unusable(obj.Namespace, ref.Name, "spec.proxySecretRef", err)
-	}
-	return cred, nil
 }
 
 // ask asks upstream what the reference names now.
