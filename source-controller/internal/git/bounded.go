@@ -9,9 +9,11 @@ import (
 // bounded holds what one session takes to its limits, and notes what go-git does not pass on.
 type bounded struct {
 	limits Limits
-	// exceeded is set once there was more than is taken. Of the last answer, cut is set when it stopped before its end, and
-	// refused when it was an error of git's.
-	exceeded, cut, refused atomic.Bool
+	// exceeded is the limit, in bytes, that there was more than; 0 while there was not.
+	exceeded atomic.Int64
+	// quiet is set once nothing came for too long. Of the last answer, cut is set when it stopped before its end, and refused
+	// when it was an error of git's.
+	quiet, cut, refused atomic.Bool
 	// received is how many bytes came.
 	received atomic.Int64
 }
@@ -24,12 +26,12 @@ func (b *bounded) begin() {
 
 // advertisement bounds a list of references.
 func (b *bounded) advertisement(r io.Reader) io.Reader {
-	return &capped{r: r, left: b.limits.Advertisement, seen: b}
+	return &capped{r: r, limit: b.limits.Advertisement, left: b.limits.Advertisement, seen: b}
 }
 
 // pack bounds the answer to a fetch.
 func (b *bounded) pack(r io.Reader) io.Reader {
-	return &capped{r: r, left: b.limits.Pack, seen: b, start: make([]byte, 0, len(errorLine))}
+	return &capped{r: r, limit: b.limits.Pack, left: b.limits.Pack, seen: b, start: make([]byte, 0, len(errorLine))}
 }
 
 // errorLine is how git's refusals start: a length of four digits, which is of no interest, and a word.
@@ -37,8 +39,8 @@ const errorLine = "....ERR "
 
 // capped fails, rather than ends, when there is more than allowed.
 type capped struct {
-	r    io.Reader
-	left int64
+	r           io.Reader
+	limit, left int64
 	// start is the first bytes of a fetch; without room when nobody wants to know.
 	start []byte
 	seen  *bounded
@@ -46,7 +48,7 @@ type capped struct {
 
 func (c *capped) Read(p []byte) (int, error) {
 	if c.left <= 0 {
-		c.seen.exceeded.Store(true)
+		c.seen.exceeded.Store(c.limit)
 		return 0, ErrTooLarge
 	}
 	n, err := c.r.Read(p[:min(int64(len(p)), c.left)])

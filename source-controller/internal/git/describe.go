@@ -30,8 +30,10 @@ func (s *Session) describe(ctx context.Context, err error) error {
 	err = plain(err)
 	var local *fs.PathError
 	switch {
-	case s.bounded.exceeded.Load():
-		return fmt.Errorf("%w: %s sends more than is taken", ErrTooLarge, s.peer.Host)
+	case s.bounded.exceeded.Load() > 0:
+		return fmt.Errorf("%w: %s sends more than %d bytes, the most that is taken at once", ErrTooLarge, s.peer.Host, s.bounded.exceeded.Load())
+	case s.bounded.quiet.Load():
+		return fmt.Errorf("%w: %s stopped sending for %s", ErrTimeout, s.peer.Host, s.limits.Idle)
 	case s.bounded.refused.Load():
 		return fmt.Errorf("%w: %s does not give what it is asked for; it may have changed meanwhile", ErrRefused, s.peer.Host)
 	case errors.As(err, &local):

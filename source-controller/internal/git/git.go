@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
@@ -46,6 +47,8 @@ type Limits struct {
 	Advertisement int64
 	// Pack is how many bytes one fetch may have.
 	Pack int64
+	// Idle is how long a server may pause while it sends; 0 for as long as it likes.
+	Idle time.Duration
 	// Objects is how many objects one fetch may have, Object how many bytes one of them when it is unpacked, and Content
 	// all of them together.
 	Objects, Object, Content int64
@@ -53,7 +56,7 @@ type Limits struct {
 
 // DefaultLimits are generous: 64 MiB are about a million references. An object is held in memory, sometimes twice.
 func DefaultLimits() Limits {
-	return Limits{Advertisement: 64 << 20, Pack: 4 << 30, Objects: 2 << 20, Object: 256 << 20, Content: 32 << 30}
+	return Limits{Advertisement: 64 << 20, Pack: 4 << 30, Idle: time.Minute, Objects: 2 << 20, Object: 256 << 20, Content: 32 << 30}
 }
 
 // stored says what was being done on disk when an error came up. Paths are left out: some differ from one attempt to the

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-git/go-git/v5/plumbing/format/pktline"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
@@ -28,10 +29,12 @@ type overSSH struct {
 	options ssh.Options
 	command string
 	bounded *bounded
-	// allowed is how many bytes may still come on the connection, of whatever kind.
+	// allowed is how many bytes may still come on the connection, of whatever kind, and idle ends it when none do for too long.
 	allowed int64
+	idle    *time.Timer
 
 	conn   *ssh.Conn
+	cancel context.CancelFunc
 	stdin  io.WriteCloser
 	stdout io.Reader
 	// served is set once the process was asked for a fetch, after which it ends.
@@ -70,26 +73,44 @@ func quote(text string) string {
 // receive counts what comes. It holds the whole connection to a limit: a server can send without end beside what it is asked.
 func (u *overSSH) receive(n int) error {
 	if u.allowed -= int64(n); u.allowed < 0 {
-		u.bounded.exceeded.Store(true)
+		u.bounded.exceeded.Store(u.bounded.limits.Advertisement + u.bounded.limits.Pack)
 		return ErrTooLarge
+	}
+	if u.idle != nil {
+		u.idle.Reset(u.bounded.limits.Idle)
 	}
 	return nil
 }
 
-// AdvertisedReferencesContext implements upload.
-func (u *overSSH) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
+// connect starts a process.
+func (u *overSSH) connect(ctx context.Context) error {
 	u.allowed = sshOverhead + withOverhead(u.bounded.limits.Advertisement) + withOverhead(u.bounded.limits.Pack)
+	u.served = false
 	u.bounded.begin()
+	ctx, cancel := context.WithCancel(ctx)
+	u.cancel = cancel
+	if u.bounded.limits.Idle > 0 {
+		u.idle = time.AfterFunc(u.bounded.limits.Idle, func() {
+			u.bounded.quiet.Store(true)
+			cancel()
+		})
+	}
 	conn, err := ssh.Dial(ctx, u.options)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	u.conn, u.served = conn, false
-	if u.stdin, u.stdout, err = conn.Start(u.command); err != nil {
+	u.conn = conn
+	u.stdin, u.stdout, err = conn.Start(u.command)
+	return err
+}
+
+// AdvertisedReferencesContext implements upload.
+func (u *overSSH) AdvertisedReferencesContext(ctx context.Context) (*packp.AdvRefs, error) {
+	if err := u.connect(ctx); err != nil {
 		return nil, err
 	}
 	adv := packp.NewAdvRefs()
-	err = adv.Decode(u.bounded.advertisement(u.stdout))
+	err := adv.Decode(u.bounded.advertisement(u.stdout))
 	switch {
 	case errors.Is(err, packp.ErrEmptyInput):
 		return nil, transport.ErrRepositoryNotFound // it has written why to where nobody looks
@@ -136,14 +157,19 @@ func (u *overSSH) send(req *packp.UploadPackRequest) error {
 
 // Close implements upload. A process that was asked for nothing is told that nothing will be.
 func (u *overSSH) Close() error {
-	if u.conn == nil {
-		return nil
+	if u.conn != nil {
+		var last []byte
+		if !u.served {
+			last = pktline.FlushPkt
+		}
+		u.conn.Close(last)
+		u.conn = nil
 	}
-	var last []byte
-	if !u.served {
-		last = pktline.FlushPkt
+	if u.idle != nil {
+		u.idle.Stop() // nobody starts it again now
 	}
-	u.conn.Close(last)
-	u.conn = nil
+	if u.cancel != nil {
+		u.cancel()
+	}
 	return nil
 }

@@ -3,6 +3,7 @@ package git_test
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"path/filepath"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	gossh "golang.org/x/crypto/ssh"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
@@ -21,7 +23,11 @@ func attempt(t *testing.T, clone *git.Clone, url string, within time.Duration, l
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	s, err := git.NewClient(limits).Open(url, git.Credentials{})
+	return attemptWith(ctx, clone, url, git.Credentials{}, limits)
+}
+
+func attemptWith(ctx context.Context, clone *git.Clone, url string, cred git.Credentials, limits git.Limits) error {
+	s, err := git.NewClient(limits).Open(url, cred)
 	if err != nil {
 		return err
 	}
@@ -37,7 +43,7 @@ func attempt(t *testing.T, clone *git.Clone, url string, within time.Duration, l
 	return clone.Fetch(ctx, s, target)
 }
 
-func TestSlowServersEndInTime(t *testing.T) {
+func TestF35SlowServersEndInTime(t *testing.T) {
 	t.Parallel()
 	for name, disturb := range map[string]gittest.Disturbance{
 		"nothing at all":              gittest.Hang,
@@ -64,6 +70,34 @@ func TestSlowServersEndInTime(t *testing.T) {
 				t.Errorf("afterwards: %v", err)
 			}
 		})
+	}
+}
+
+// TestF35PausesEndSoonerThanTime: a server that stops while it sends is given up before all the time is gone.
+func TestF35PausesEndSoonerThanTime(t *testing.T) {
+	t.Parallel()
+	limits := git.DefaultLimits()
+	limits.Idle = 300 * time.Millisecond
+	over, secure := gittest.New(t), gittest.NewSSH(t)
+	over.Disturb(gittest.HangAfter(100))
+	end := make(chan struct{})
+	t.Cleanup(func() { close(end) })
+	secure.Disturb(func(_ string, channel gossh.Channel) bool {
+		_, _ = io.WriteString(channel, "0040") // there is more to come
+		<-end
+		return true
+	})
+	httpRepo, sshRepo := over.Repo(t, "app"), secure.Repo(t, "app")
+	httpRepo.Commit("one", map[string]string{"a": "1"})
+	sshRepo.Commit("one", map[string]string{"a": "1"})
+	for url, cred := range map[string]git.Credentials{httpRepo.URL: {}, sshRepo.URL: login(t, secure.Secret())} {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		clone, _ := newClone(t)
+		err := attemptWith(ctx, clone, url, cred, limits)
+		if !errors.Is(err, git.ErrTimeout) || !strings.Contains(err.Error(), "stopped sending for 300ms") || ctx.Err() != nil {
+			t.Errorf("%s: got %v", url, err)
+		}
+		cancel()
 	}
 }
 

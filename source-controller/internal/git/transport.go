@@ -1,6 +1,7 @@
 package git
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -95,24 +96,41 @@ type limited struct {
 // RoundTrip implements http.RoundTripper.
 func (l *limited) RoundTrip(req *http.Request) (*http.Response, error) {
 	l.bounded.begin()
-	res, err := l.next.RoundTrip(req)
+	ctx, cancel := context.WithCancel(req.Context())
+	res, err := l.next.RoundTrip(req.WithContext(ctx))
 	if err != nil {
+		cancel()
 		return nil, err
 	}
 	if res.StatusCode < 200 || res.StatusCode > 299 {
 		// Only the status counts; the text is the server's and is shown to nobody.
-		res.Body = readCloser{io.LimitReader(res.Body, maxErrorBody), res.Body}
+		res.Body = &readCloser{io.LimitReader(res.Body, maxErrorBody), res.Body, cancel}
 		return res, nil
 	}
-	body := l.bounded.advertisement(res.Body)
-	if req.Method == http.MethodPost {
-		body = l.bounded.pack(res.Body)
+	body := res.Body
+	if l.bounded.limits.Idle > 0 {
+		body = wire.Idle(body, l.bounded.limits.Idle, func() {
+			l.bounded.quiet.Store(true)
+			cancel()
+		})
 	}
-	res.Body = readCloser{body, res.Body}
+	within := l.bounded.advertisement(body)
+	if req.Method == http.MethodPost {
+		within = l.bounded.pack(body)
+	}
+	res.Body = &readCloser{within, body, cancel}
 	return res, nil
 }
 
+// readCloser is a body, and what else ends with it.
 type readCloser struct {
 	io.Reader
-	io.Closer
+	body io.Closer
+	done func()
+}
+
+// Close implements io.Closer.
+func (r *readCloser) Close() error {
+	defer r.done()
+	return r.body.Close()
 }

@@ -41,6 +41,7 @@ type SSHServer struct {
 	commands  []string
 	users     []string
 	disturb   SSHDisturbance
+	greet     func(*ssh.ServerConn)
 }
 
 // SSHDisturbance replaces the answer to a command; it returns false to leave it to git.
@@ -101,6 +102,13 @@ func (s *SSHServer) Disturb(d SSHDisturbance) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.disturb = d
+}
+
+// Greet sets what is done beside with every connection that was let in.
+func (s *SSHServer) Greet(do func(*ssh.ServerConn)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.greet = do
 }
 
 // KnownHosts are the lines of known_hosts for the server.
@@ -166,9 +174,15 @@ func (s *SSHServer) talk(conn net.Conn) {
 		delete(s.open, conn)
 		s.mu.Unlock()
 	}()
-	_, channels, requests, err := ssh.NewServerConn(conn, s.config)
+	in, channels, requests, err := ssh.NewServerConn(conn, s.config)
 	if err != nil {
 		return // the client was not let in, or gave up
+	}
+	s.mu.Lock()
+	greet := s.greet
+	s.mu.Unlock()
+	if greet != nil {
+		go greet(in)
 	}
 	go ssh.DiscardRequests(requests)
 	for offered := range channels {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	gossh "golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 const (
@@ -42,6 +41,14 @@ type Options struct {
 
 // Address is where to connect to.
 func (o Options) Address() string { return net.JoinHostPort(o.Host, o.Port) }
+
+// shown is the server as messages show it.
+func (o Options) shown() string {
+	if o.Port == "22" {
+		return o.Host
+	}
+	return o.Address()
+}
 
 // Conn is a connection to a server that let us in. It must be closed.
 type Conn struct {
@@ -106,7 +113,7 @@ func configure(o Options) (*config, error) {
 
 // explain says why nobody was let in.
 func (c *config) explain(o Options, err error) error {
-	shown := knownhosts.Normalize(o.Address())
+	shown := o.shown()
 	var algorithms *gossh.AlgorithmNegotiationError
 	switch {
 	case c.untrusted != nil:

@@ -184,7 +184,7 @@ func TestKnownHosts(t *testing.T) {
 			return ca.line("example.com:22") + line(a, key)
 		}, invalid},
 		"for another name": {"as one that was copied", ca.certify(key, "example.com", tomorrow), ca.line, invalid},
-		"has ended":        {"yesterday", ca.certify(key, "127.0.0.1", tomorrow.Add(-48 * time.Hour)), ca.line, invalid},
+		"has ended":        {"yesterday", ca.certify(key, "127.0.0.1", tomorrow.Add(-48*time.Hour)), ca.line, invalid},
 		"revoked key": {"of a certificate that is fine", ca.certify(key, "127.0.0.1", tomorrow), func(a string) string {
 			return ca.line(a) + "@revoked * " + authorized(key.PublicKey())
 		}, invalid},
