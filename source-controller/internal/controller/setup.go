@@ -80,7 +80,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	repositories.SSH = cfg.SSH
 	if err := (&gitrepository.Reconciler{
 		Runner:  runner[*sourcev1.GitRepository](reporter(sourcev1.GitRepositoryKind), files),
-		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Git: repositories, Clones: cache,
+		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Identity: issuer, Git: repositories, Clones: cache,
 		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
 	}).Setup(mgr, options); err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
@@ -23,6 +24,8 @@ type Credentials struct {
 	SSH ssh.Login
 	// Proxy is for both.
 	Proxy secret.Proxy
+	// Provider is the spec.provider that the login is from, if it is from one: it is in messages.
+	Provider string
 }
 
 // String keeps credentials out of whatever prints them.
@@ -65,6 +68,17 @@ func (c Credentials) orUser(name string) (Credentials, error) {
 		return c, fmt.Errorf("%w: the Secret of %s has a password and no username; add it", ErrAuthentication, secretField)
 	}
 	return c, nil
+}
+
+// origin is where the login is from, as messages say it.
+func (c Credentials) origin() string {
+	switch c.Provider {
+	case "":
+		return "the credentials in " + secretField
+	case sourcev1.GitProviderGitHub:
+		return "the GitHub App in " + secretField
+	}
+	return "the identity of spec.provider " + c.Provider
 }
 
 // nameOnly is set when there is a user name and nothing else. Some servers take a token there.

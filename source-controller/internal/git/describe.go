@@ -56,8 +56,8 @@ func (s *Session) describe(ctx context.Context, err error) error {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		return s.authentication(err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
-		return fmt.Errorf("%w: %s says there is nothing here, or nothing these credentials may read: check spec.url and spec.secretRef%s",
-			ErrNotFound, s.peer.Host, s.credentials.Login.Padded.Hint(secretField))
+		return fmt.Errorf("%w: %s says there is nothing here, or nothing that may be read from here: check spec.url and %s%s",
+			ErrNotFound, s.peer.Host, s.credentials.origin(), s.credentials.Login.Padded.Hint(secretField))
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return fmt.Errorf("%w: push a first commit", ErrEmpty)
 	case otherHashes(err):
@@ -72,14 +72,14 @@ func (s *Session) describe(ctx context.Context, err error) error {
 func (s *Session) authentication(err error) error {
 	hint := s.credentials.Login.Padded.Hint(secretField)
 	if errors.Is(err, transport.ErrAuthorizationFailed) {
-		return fmt.Errorf("%w: %s refuses these credentials (HTTP 403)%s", ErrAuthentication, s.peer.Host, hint)
+		return fmt.Errorf("%w: %s refuses access with %s (HTTP 403)%s", ErrAuthentication, s.peer.Host, s.credentials.origin(), hint)
 	}
 	if s.credentials.nameOnly() {
 		return fmt.Errorf("%w: %s wants more than a user name; set username and password in the Secret of spec.secretRef (HTTP 401)%s",
 			ErrAuthentication, s.peer.Host, hint)
 	}
 	if s.credentials.secret() {
-		return fmt.Errorf("%w: %s does not accept the credentials in spec.secretRef (HTTP 401)%s", ErrAuthentication, s.peer.Host, hint)
+		return fmt.Errorf("%w: %s does not accept %s (HTTP 401)%s", ErrAuthentication, s.peer.Host, s.credentials.origin(), hint)
 	}
 	return fmt.Errorf("%w: %s wants credentials; set spec.secretRef (HTTP 401)", ErrAuthentication, s.peer.Host)
 }

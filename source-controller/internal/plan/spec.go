@@ -15,9 +15,8 @@ func Validate(spec sourcev1.GitRepositorySpec) *Problem {
 	if p := validateURL(spec.URL); p != nil {
 		return p
 	}
-	if p := spec.Provider; p != "" && p != sourcev1.GitProviderGeneric {
-		return terminal(FetchProblem(sourcev1.InvalidProviderConfigurationReason,
-			"spec.provider %q is not served; use \"generic\" with a token in spec.secretRef", p))
+	if p := validateProvider(spec); p != nil {
+		return p
 	}
 	if fields := unserved(spec); len(fields) > 0 {
 		return terminal(FetchProblem(ReasonInvalidSpec,
@@ -46,7 +45,6 @@ func unserved(spec sourcev1.GitRepositorySpec) []string {
 		{"spec.verify", spec.Verification != nil},
 		{"spec.include", len(spec.Include) > 0},
 		{"spec.recurseSubmodules", spec.RecurseSubmodules},
-		{"spec.serviceAccountName", spec.ServiceAccountName != ""},
 	} {
 		if f.set {
 			fields = append(fields, f.name)

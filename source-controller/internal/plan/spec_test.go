@@ -41,13 +41,11 @@ func TestValidate(t *testing.T) {
 		"no host":          {change: func(x *s) { x.URL = "https:///x" }, reason: "URLInvalid", text: "no host"},
 		"password":         {change: func(x *s) { x.URL = "https://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
 		"query":            {change: func(x *s) { x.URL = "https://h/x?sig=canary" }, reason: "URLInvalid", text: "query"},
-		"cloud":            {change: func(x *s) { x.Provider = "azure" }, reason: "InvalidProviderConfiguration", text: `"azure"`},
 		"submodules":       {change: func(x *s) { x.RecurseSubmodules = true }, reason: "InvalidSpec", text: "spec.recurseSubmodules"},
 		"signature":        {change: func(x *s) { x.Verification = &sourcev1.GitRepositoryVerification{} }, reason: "InvalidSpec", text: "spec.verify"},
 		"includes": {change: func(x *s) {
 			x.Include = []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "a"}}}
 		}, reason: "InvalidSpec", text: "spec.include"},
-		"account":           {change: func(x *s) { x.ServiceAccountName = "a" }, reason: "InvalidSpec", text: "spec.serviceAccountName"},
 		"sparse outside":    {change: func(x *s) { x.SparseCheckout = []string{"a/../../b"} }, reason: "InvalidSpec", text: "sparseCheckout"},
 		"sparse everything": {change: func(x *s) { x.SparseCheckout = []string{"."} }, reason: "InvalidSpec", text: "sparseCheckout"},
 		"short commit":      {change: func(x *s) { x.Reference = &sourcev1.GitRepositoryRef{Commit: "abc123"} }, reason: "GitOperationFailed", text: "40"},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
+	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
@@ -31,6 +32,8 @@ type Reconciler struct {
 
 	// Secrets reads Secrets.
 	Secrets secret.Reader
+	// Identity logs in to clouds, and as GitHub Apps.
+	Identity *identity.Issuer
 	// Git asks repositories.
 	Git *git.Client
 	// Clones holds the bare clones.
@@ -80,5 +83,6 @@ func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.GitRepository, o
 
 // Remove implements [attempt.Kind].
 func (r *Reconciler) Remove(_ context.Context, obj *sourcev1.GitRepository) error {
+	r.Identity.Forget(sourcev1.GitRepositoryKind, obj.Namespace, obj.Name)
 	return r.Clones.Remove(string(obj.UID))
 }
