@@ -10,8 +10,6 @@ import (
 	_ "github.com/minio/minio-go/v7"
 	_ "github.com/notaryproject/notation-go"
 	_ "github.com/notaryproject/notation-go/verifier"
-	_ "github.com/sigstore/cosign/v3/pkg/cosign"
-	_ "github.com/sigstore/sigstore-go/pkg/verify"
 	_ "helm.sh/helm/v3/pkg/registry"
 	_ "helm.sh/helm/v3/pkg/repo"
 )
