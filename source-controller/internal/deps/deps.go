@@ -8,8 +8,6 @@ import (
 	_ "github.com/ProtonMail/go-crypto/openpgp"
 	_ "github.com/fluxcd/pkg/git"
 	_ "github.com/minio/minio-go/v7"
-	_ "github.com/notaryproject/notation-go"
-	_ "github.com/notaryproject/notation-go/verifier"
 	_ "helm.sh/helm/v3/pkg/registry"
 	_ "helm.sh/helm/v3/pkg/repo"
 )
