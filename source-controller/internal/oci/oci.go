@@ -186,6 +186,8 @@ type asking struct {
 	tooLarge error
 	// blob says what the bytes must turn out to be; nil for anything.
 	blob *Layer
+	// raw is set when the answer is taken as it is.
+	raw bool
 }
 
 type askingKey struct{}

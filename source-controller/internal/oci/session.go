@@ -181,9 +181,11 @@ func (s *session) taken(req *http.Request, res *http.Response, host string, err 
 	if err != nil {
 		return nil, err
 	}
+	ask := askedFor(req.Context())
 	switch {
+	case ask.raw && res.StatusCode != http.StatusTooManyRequests:
+		return res, nil
 	case res.StatusCode >= 200 && res.StatusCode < 300:
-		ask := askedFor(req.Context())
 		if ask.blob != nil {
 			res.Body = &verified{r: res.Body, want: *ask.blob, sum: newSum()}
 			return res, nil

@@ -22,6 +22,8 @@ type Trust struct {
 	Identities []Identity
 	// TrustedRoot is a trusted_root.json of a Sigstore instance. Without it certificates are those of the public instance.
 	TrustedRoot []byte
+	// RootField is where the spec names a Secret with one, in messages; empty if it cannot.
+	RootField string
 	// Public is what the public instance trusts; nil refuses its certificates.
 	Public *PublicRoot
 }

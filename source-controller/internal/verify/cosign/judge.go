@@ -10,6 +10,9 @@ import (
 	"github.com/sigstore/sigstore-go/pkg/verify"
 )
 
+// RootKey is the key of a Secret that holds a trusted root.
+const RootKey = "trusted_root.json"
+
 // judge decides whether a signature is by somebody who is trusted, and says who, or what is in doubt.
 type judge interface {
 	judge(s signature) (by string, in *doubt)
@@ -37,14 +40,18 @@ func (t Trust) material(ctx context.Context) (root.TrustedMaterial, error) {
 	case t.TrustedRoot != nil:
 		custom, err := root.NewTrustedRootFromJSON(t.TrustedRoot)
 		if err != nil {
-			return nil, errors.New("trusted_root.json in spec.verify.trustedRootSecretRef is not a trusted root of Sigstore; " +
-				"make one with \"cosign trusted-root create\"")
+			return nil, fmt.Errorf("%s in the Secret that %s names is no trusted root of Sigstore; make one with \"cosign "+
+				"trusted-root create\"", RootKey, t.RootField)
 		}
 		return custom, nil
 	case t.Public != nil:
-		return t.Public.material(ctx)
+		public, err := t.Public.material(ctx)
+		if err != nil && t.RootField != "" {
+			err = fmt.Errorf("%w, or name a trusted root in %s", err, t.RootField)
+		}
+		return public, err
 	}
-	return nil, errors.New("verification without a key needs a trusted root; set spec.verify.trustedRootSecretRef")
+	return nil, errors.New("verification without a key needs a trusted root, and there is none; set spec.verify.secretRef")
 }
 
 // certificates trusts whoever has a certificate of a Sigstore instance, and is one of some.
@@ -61,14 +68,14 @@ func newCertificates(m root.TrustedMaterial, wanted []matcher) (*certificates, e
 	var options []verify.VerifierOption
 	switch {
 	case len(m.FulcioCertificateAuthorities()) == 0:
-		return nil, errors.New("the trusted root in spec.verify.trustedRootSecretRef lists no certificate authority")
+		return nil, errors.New("the trusted root lists no certificate authority, so that nobody is trusted")
 	case len(m.RekorLogs()) > 0:
 		options = append(options, verify.WithTransparencyLog(1), verify.WithObserverTimestamps(1))
 	case len(m.TimestampingAuthorities()) > 0:
 		options = append(options, verify.WithSignedTimestamps(1))
 	default:
-		return nil, errors.New("the trusted root in spec.verify.trustedRootSecretRef lists neither a transparency log nor a " +
-			"timestamp authority, so that nothing says when a signature was made")
+		return nil, errors.New("the trusted root lists neither a transparency log nor a timestamp authority, so that nothing says " +
+			"when a signature was made")
 	}
 	if c.logged {
 		options = append(options, verify.WithSignedCertificateTimestamps(1))

@@ -119,8 +119,7 @@ func (p *PublicRoot) unfetched(cause error) error {
 	if errors.As(cause, &status) {
 		why = fmt.Errorf("it answered with status %d", status.StatusCode)
 	}
-	return fmt.Errorf("cannot fetch what the public Sigstore instance trusts from %s: %w; allow the connection, or set "+
-		"spec.verify.trustedRootSecretRef", p.options.URL, why)
+	return fmt.Errorf("cannot fetch what the public Sigstore instance trusts from %s: %w; allow the connection", p.options.URL, why)
 }
 
 // fetcher downloads for TUF, once, within a context, and no more than is expected.

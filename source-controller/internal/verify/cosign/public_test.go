@@ -158,7 +158,7 @@ func TestS29PublicRootFails(t *testing.T) {
 			w, r := newWorld(t, true), newRepository(t, i.trustedRoot(lists{}))
 			o := cosign.PublicOptions{URL: r.server.URL, Root: r.root, Transport: http.DefaultTransport}
 			c.change(r, &o)
-			trust := cosign.Trust{Public: cosign.NewPublicRoot(o)}
+			trust := cosign.Trust{Public: cosign.NewPublicRoot(o), RootField: "spec.verify.trustedRootSecretRef"}
 			w.refused(c.reason, trust, append(c.wants, "cannot fetch what the public Sigstore instance trusts", "trustedRootSecretRef")...)
 			before := r.requests.Load()
 			w.refused("hundreds of objects do not ask again at once", trust, c.wants...)

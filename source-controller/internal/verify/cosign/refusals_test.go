@@ -203,11 +203,11 @@ func TestS29WhatIsTrusted(t *testing.T) {
 		"no key":           {"a value that is none", cosign.Trust{Keys: map[string][]byte{"a.pub": public(newKey()), "b.pub": []byte("x")}}, []string{"b.pub", "no public key", "PEM"}},
 		"issuer":           {"no expression", cosign.Trust{TrustedRoot: good, Identities: []cosign.Identity{{}, {Issuer: "("}}}, []string{"matchOIDCIdentity[1].issuer", "regular expression"}},
 		"subject":          {"no expression", cosign.Trust{TrustedRoot: good, Identities: []cosign.Identity{{Subject: "*"}}}, []string{"matchOIDCIdentity[0].subject"}},
-		"broken root":      {"no JSON", cosign.Trust{TrustedRoot: []byte("x")}, []string{"trusted_root.json", "trustedRootSecretRef"}},
+		"broken root":      {"no JSON", cosign.Trust{TrustedRoot: []byte("x")}, []string{"trusted_root.json", "\"cosign trusted-root create\""}},
 		"empty root":       {"an empty value is not the public instance", cosign.Trust{TrustedRoot: []byte{}}, []string{"trusted_root.json"}},
 		"no authority":     {"nobody gives certificates", cosign.Trust{TrustedRoot: i.trustedRoot(lists{noAuthority: true})}, []string{"no certificate authority"}},
 		"no log, no stamp": {"nothing says when", cosign.Trust{TrustedRoot: i.trustedRoot(lists{noLog: true, noTime: true})}, []string{"neither a transparency log nor a timestamp authority"}},
-		"no root":          {"the public instance is not wanted here", cosign.Trust{}, []string{"trustedRootSecretRef"}},
+		"no root":          {"the public instance is not wanted here", cosign.Trust{}, []string{"needs a trusted root"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, true)

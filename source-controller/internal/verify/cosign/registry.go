@@ -8,8 +8,10 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/google/go-containerregistry/pkg/authn"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/verify/registry"
 )
@@ -39,7 +41,7 @@ func (r *reader) signatures(ctx context.Context) iter.Seq2[signature, error] {
 			_, err = r.layers(ctx, yield)
 		}
 		if err != nil {
-			yield(signature{}, r.artifact.Explain(err))
+			yield(signature{}, r.artifact.Explain(ctx, err))
 		}
 	}
 }
@@ -51,9 +53,17 @@ func (r *reader) open() error {
 		return err
 	}
 	r.limits = r.artifact.Bounds()
+	through := r.artifact.Bounded()
+	if r.artifact.LoggedIn {
+		// With a transport of this type nothing is asked about logins; without a scheme, it adds none.
+		registry := r.artifact.Ref.Registry
+		if through, err = transport.FromToken(registry, authn.Anonymous, through, &transport.Challenge{}, &transport.Token{}); err != nil {
+			return err
+		}
+	}
 	r.puller, err = remote.NewPuller(
 		remote.WithAuth(r.artifact.Authenticator()),
-		remote.WithTransport(r.artifact.Bounded()),
+		remote.WithTransport(through),
 		// What fails is tried again at the next attempt, which waits for longer each time.
 		remote.WithRetryBackoff(remote.Backoff{Steps: 1}), remote.WithRetryStatusCodes(),
 	)

@@ -16,7 +16,6 @@ import (
 	_ "github.com/notaryproject/notation-core-go/signature/jws"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/verify/registry"
-	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // ErrUnsigned says that the artifact has no signature at all.
@@ -88,11 +87,11 @@ var errFound = errors.New("found")
 func (s *search) run(ctx context.Context) (string, error) {
 	repo, err := open(ctx, s.artifact)
 	if err != nil {
-		return "", s.artifact.Explain(err)
+		return "", s.artifact.Explain(ctx, err)
 	}
 	target, err := repo.Resolve(ctx, s.artifact.Ref.DigestStr())
 	if err != nil {
-		return "", s.artifact.Explain(err)
+		return "", s.artifact.Explain(ctx, err)
 	}
 	err = repo.ListSignatures(ctx, target, func(page []ocispec.Descriptor) error {
 		for _, found := range page {
@@ -106,7 +105,7 @@ func (s *search) run(ctx context.Context) (string, error) {
 	case errors.Is(err, errFound):
 		return s.by, nil
 	case err != nil:
-		return "", s.artifact.Explain(err)
+		return "", s.artifact.Explain(ctx, err)
 	case s.seen == 0:
 		return "", ErrUnsigned
 	case s.through:
@@ -129,8 +128,13 @@ func (s *search) look(ctx context.Context, repo repository, target, found ocispe
 	}
 	blob, envelope, err := repo.FetchSignatureBlob(ctx, found)
 	if err != nil {
+		// A registry that does not answer is no reason to take what it did answer for all there is. One signature that is
+		// broken, or gone, is no reason not to look at the others.
+		if s.artifact.Interrupted(ctx, err) {
+			return err
+		}
 		s.doubt(unreadable())
-		return fatal(ctx, err)
+		return nil
 	}
 	s.revocation.reset()
 	outcome, err := s.verifier.Verify(ctx, target, blob, notation.VerifierVerifyOptions{
@@ -154,18 +158,4 @@ func (s *search) doubt(d *doubt) {
 	if s.closest == nil || d.near > s.closest.near {
 		s.closest = d
 	}
-}
-
-// fatal is an error that ends the search: a registry that does not answer is no reason to take what it did answer for all there
-// is. nil is for a signature that is broken, or gone.
-func fatal(ctx context.Context, err error) error {
-	var exceeded *registry.Exceeded
-	status := registry.Status(err)
-	switch {
-	case ctx.Err() != nil, errors.As(err, &exceeded), status != 0 && status != http.StatusNotFound:
-		return err
-	case status == 0 && wire.Explain(wire.Peer{}, err) != nil:
-		return err
-	}
-	return nil
 }

@@ -24,8 +24,13 @@ func open(ctx context.Context, a Artifact) (repository, error) {
 		return nil, err
 	}
 	repo.PlainHTTP = at.Scheme() == "http"
+	client := &http.Client{Transport: a.Bounded()}
+	if a.LoggedIn {
+		repo.Client = client
+		return notationregistry.NewRepository(repo), nil
+	}
 	repo.Client = &auth.Client{
-		Client: &http.Client{Transport: a.Bounded()},
+		Client: client,
 		Credential: auth.StaticCredential(repo.Reference.Host(), auth.Credential{
 			Username: login.Username, Password: login.Password,
 			RefreshToken: login.IdentityToken, AccessToken: login.RegistryToken,

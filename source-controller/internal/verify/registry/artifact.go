@@ -3,6 +3,7 @@
 package registry
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -18,12 +19,23 @@ type Artifact struct {
 	Ref name.Digest
 	// Auth is the login; nil is anonymous.
 	Auth authn.Authenticator
-	// Transport reaches the registry.
+	// Transport reaches the registry. It logs in by itself if LoggedIn is set; Auth is for one that does not.
 	Transport http.RoundTripper
+	LoggedIn  bool
+	// Describe is the transport's own word for an error of it, for the user; nil for an error that is none. It may be nil.
+	Describe func(ctx context.Context, err error) error
 	// Peer is the registry as messages name it; its Host is the registry's name if it is empty.
 	Peer wire.Peer
 	// Limits bound what is read; the zero value is DefaultLimits.
 	Limits Limits
+}
+
+// ByItself is an artifact's repository in a registry that a transport logs in to and describes.
+func ByItself(ref name.Digest, through interface {
+	http.RoundTripper
+	Describe(ctx context.Context, err error) error
+}) Artifact {
+	return Artifact{Ref: ref, Transport: through, LoggedIn: true, Describe: through.Describe}
 }
 
 // Authenticator is the login, never nil.

@@ -16,7 +16,7 @@ import (
 var errUnreadable = errors.New("the registry sent something that is no signature of the artifact, or not whole")
 
 // Explain is why signatures could not be read, in words for the user. Nothing that the registry sent is in it.
-func (a Artifact) Explain(err error) error {
+func (a Artifact) Explain(ctx context.Context, err error) error {
 	peer := a.Peer
 	if peer.Host == "" {
 		peer.Host = a.Ref.Context().RegistryStr()
@@ -28,13 +28,34 @@ func (a Artifact) Explain(err error) error {
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("cannot read the signatures of the artifact: %w", context.Canceled)
 	}
-	if why := wire.Explain(peer, err); why != nil && Status(err) == 0 {
-		return fmt.Errorf("cannot read the signatures of the artifact: %w", why)
+	why := error(nil)
+	switch status := Status(err); {
+	case status != 0:
+		why = answer(peer.Host, status, err)
+	case a.Describe != nil:
+		why = a.Describe(ctx, err)
+	default:
+		why = wire.Explain(peer, err)
 	}
-	if status := Status(err); status != 0 {
-		return fmt.Errorf("cannot read the signatures of the artifact: %w", answer(peer.Host, status, err))
+	if why == nil {
+		return errUnreadable
 	}
-	return errUnreadable
+	return fmt.Errorf("cannot read the signatures of the artifact: %w", why)
+}
+
+// Interrupted reports whether an error says that the registry cannot be asked, rather than that what it has is no signature.
+func (a Artifact) Interrupted(ctx context.Context, err error) bool {
+	var exceeded *Exceeded
+	status := Status(err)
+	switch {
+	case ctx.Err() != nil, errors.As(err, &exceeded):
+		return true
+	case status != 0:
+		return status != http.StatusNotFound
+	case a.Describe != nil:
+		return a.Describe(ctx, err) != nil
+	}
+	return wire.Explain(a.Peer, err) != nil
 }
 
 // Status is the HTTP status that an error of a registry's client is about; zero for none.
