@@ -19,6 +19,7 @@ func (c *Config) Manager() (ctrl.Options, error) {
 	options.Scheme = scheme
 	options.Cache.ByObject = map[client.Object]cache.ByObject{
 		&sourcev1.GitRepository{}: {Label: c.Selector},
+		&sourcev1.OCIRepository{}: {Label: c.Selector},
 		&sourcev1.HelmChart{}:     {Label: c.Selector},
 		&sourcev1.Bucket{}:        {Label: c.Selector},
 	}

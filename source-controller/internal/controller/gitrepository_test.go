@@ -86,6 +86,9 @@ func handled(obj client.Object) string {
 	if bucket, ok := obj.(*sourcev1.Bucket); ok {
 		return bucket.Status.LastHandledReconcileAt
 	}
+	if repository, ok := obj.(*sourcev1.OCIRepository); ok {
+		return repository.Status.LastHandledReconcileAt
+	}
 	return ""
 }
 

@@ -32,6 +32,11 @@ func kinds() []kind {
 			list: func() client.ObjectList { return &sourcev1.GitRepositoryList{} },
 		},
 		{
+			name: sourcev1.OCIRepositoryKind,
+			new:  func() client.Object { return &sourcev1.OCIRepository{} },
+			list: func() client.ObjectList { return &sourcev1.OCIRepositoryList{} },
+		},
+		{
 			name:   sourcev1.HelmChartKind,
 			new:    func() client.Object { return &sourcev1.HelmChart{} },
 			list:   func() client.ObjectList { return &sourcev1.HelmChartList{} },

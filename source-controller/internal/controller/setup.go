@@ -22,6 +22,7 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/ocirepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/source-controller/internal/measure"
@@ -30,6 +31,7 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // clones is the folder of bare clones inside the storage.
@@ -81,6 +83,13 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	if err := (&gitrepository.Reconciler{
 		Runner:  runner[*sourcev1.GitRepository](reporter(sourcev1.GitRepositoryKind), files),
 		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Identity: issuer, Git: repositories, Clones: cache,
+		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
+	}).Setup(mgr, options); err != nil {
+		return err
+	}
+	if err := (&ocirepository.Reconciler{
+		Runner:  runner[*sourcev1.OCIRepository](reporter(sourcev1.OCIRepositoryKind), files),
+		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Clouds: issuer, Connections: wire.NewPool(),
 		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
 	}).Setup(mgr, options); err != nil {
 		return err

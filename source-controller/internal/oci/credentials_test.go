@@ -1,6 +1,7 @@
 package oci_test
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -215,6 +216,15 @@ func TestNoPlainHTTP(t *testing.T) {
 	if elsewhere.asked > 0 {
 		t.Error("it was asked")
 	}
+}
+
+func TestRegistryWantsACertificate(t *testing.T) {
+	t.Parallel()
+	reg := ocitest.NewTLS(t, func(s *httptest.Server) {
+		s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert, MinVersion: tls.VersionTLS12}
+	})
+	_, err := open(t, reg, "app", nil).Resolve(t.Context(), "latest")
+	complain(t, "we have none", err, nil, "refuses the TLS connection; it may want a certificate of ours")
 }
 
 func TestRedirectsWithoutEnd(t *testing.T) {

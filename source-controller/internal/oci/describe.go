@@ -97,7 +97,7 @@ func (s *session) status(ask asking, e *statusError) error {
 		return fmt.Errorf("%w: %s %s (HTTP 401)%s", ErrAuthentication, s.host(), s.refuses(), s.authHint)
 	case http.StatusForbidden:
 		if s.anonymous() {
-			return fmt.Errorf("%w: %s %s (HTTP 403)", ErrAuthentication, s.host(), s.refuses())
+			return fmt.Errorf("%w: %s %s (HTTP 403)%s", ErrAuthentication, s.host(), s.refuses(), s.authHint)
 		}
 		return fmt.Errorf("%w: the credentials in %s may not read %s in %s (HTTP 403); grant them that%s",
 			ErrAuthentication, s.authField, s.repo.RepositoryStr(), s.host(), s.authHint)

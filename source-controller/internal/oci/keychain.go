@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 )
 
 // dockerHub is the host that docker.io stands for.
@@ -48,6 +50,38 @@ func Keychain(dockerConfigJSON []byte) (authn.Keychain, error) {
 	// that of a map.
 	slices.SortFunc(logins, func(a, b login) int { return strings.Compare(b.host+"/"+b.prefix, a.host+"/"+a.prefix) })
 	return logins, nil
+}
+
+// Logins are docker configs of which the first fits that has a login. The zero value has none; it prints as nothing.
+type Logins struct {
+	chains []authn.Keychain
+}
+
+// Add reads a docker config, with the rules and the errors of [Keychain].
+func (l *Logins) Add(dockerConfigJSON []byte) error {
+	chain, err := Keychain(dockerConfigJSON)
+	if err == nil {
+		l.chains = append(l.chains, chain)
+	}
+	return err
+}
+
+// IsZero is set when there is no docker config.
+func (l *Logins) IsZero() bool { return len(l.chains) == 0 }
+
+// For is the login for a repository; nil for none.
+func (l *Logins) For(repo name.Repository) authn.Authenticator {
+	for _, chain := range l.chains {
+		if auth, err := chain.Resolve(repo); err == nil && auth != authn.Anonymous {
+			return auth
+		}
+	}
+	return nil
+}
+
+// LoginOf is a user name and a password, or a token, as a registry takes them.
+func LoginOf(l secret.Login) authn.Authenticator {
+	return authn.FromConfig(authn.AuthConfig{Username: l.Username, Password: l.Password, RegistryToken: l.Bearer})
 }
 
 type login struct {

@@ -217,7 +217,7 @@ func (t *tokenServer) describe(ctx context.Context, err error) error {
 	case errors.As(err, &limited):
 		return limited
 	case errors.As(err, &status) && (status.status == http.StatusUnauthorized || status.status == http.StatusForbidden):
-		return &loginError{fmt.Sprintf("%s %s (HTTP %d)", where, s.refuses(), status.status)}
+		return &loginError{fmt.Sprintf("%s %s (HTTP %d)%s", where, s.refuses(), status.status, s.authHint)}
 	case errors.As(err, &status):
 		return &refusedError{fmt.Sprintf("%s answers with HTTP %d", where, status.status)}
 	}

@@ -102,6 +102,9 @@ type Options struct {
 	AuthField, AuthHint string
 	// Transport sends requests, each once. It is not the caller's to close before everything is read.
 	Transport http.RoundTripper
+	// Elsewhere sends those to other hosts: what the registry redirects to, and its token server. It shows them no certificate of
+	// ours. nil for Transport, if that has none.
+	Elsewhere http.RoundTripper
 	// Peer is who is at the other end, for messages.
 	Peer wire.Peer
 	// Insecure allows plain HTTP, to a registry that does not answer over TLS.
@@ -110,6 +113,9 @@ type Options struct {
 	// Memory is what the registry said before; nil to ask it anew.
 	Memory *Memory
 }
+
+// Name is a repository in a registry.
+type Name = name.Repository
 
 // Parse reads the address of a repository: oci://host/path, without a tag or a digest. The error is for the user.
 func Parse(url string, insecure bool) (name.Repository, error) {

@@ -34,6 +34,7 @@ type session struct {
 	authField string
 	authHint  string
 	next      http.RoundTripper
+	others    http.RoundTripper
 	peer      wire.Peer
 	insecure  bool
 	memory    *Memory
@@ -43,7 +44,10 @@ type session struct {
 func newSession(repo name.Repository, o Options) *session {
 	s := &session{
 		repo: repo, auth: o.Auth, authField: o.AuthField, authHint: o.AuthHint,
-		next: o.Transport, peer: o.Peer, insecure: o.Insecure, memory: o.Memory,
+		next: o.Transport, others: o.Elsewhere, peer: o.Peer, insecure: o.Insecure, memory: o.Memory,
+	}
+	if s.others == nil {
+		s.others = s.next
 	}
 	if s.auth == nil {
 		s.auth = authn.Anonymous
@@ -168,7 +172,11 @@ func (s *session) loggedIn(req *http.Request) (res *http.Response, fresh bool, e
 
 func (s *session) send(req *http.Request) (*http.Response, error) {
 	req.Header.Set("User-Agent", userAgent)
-	res, err := s.next.RoundTrip(req)
+	next := s.next
+	if !strings.EqualFold(req.URL.Host, s.host()) {
+		next = s.others
+	}
+	res, err := next.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}
@@ -188,6 +196,7 @@ func (s *session) taken(req *http.Request, res *http.Response, host string, err 
 	case res.StatusCode >= 200 && res.StatusCode < 300:
 		if ask.blob != nil {
 			res.Body = &verified{r: res.Body, want: *ask.blob, sum: newSum()}
+			res.ContentLength = -1 // how long it is, the manifest says
 			return res, nil
 		}
 		res.Body = wire.Capped(res.Body, ask.limit, ask.tooLarge)

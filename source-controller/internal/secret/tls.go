@@ -51,6 +51,9 @@ func (t TLS) IsZero() bool { return t.roots == nil && t.certificate == nil }
 // HasCertificate is set when there is a certificate of ours, which only the host it is for may see.
 func (t TLS) HasCertificate() bool { return t.certificate != nil }
 
+// Authorities is who is trusted to be a server, without who we are: for hosts that the certificate is not for.
+func (t TLS) Authorities() TLS { return TLS{roots: t.roots} }
+
 // Config is what connections are made with. It is the caller's own.
 func (t TLS) Config() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.roots}

@@ -66,7 +66,7 @@ func (p Peer) certificate(err error) error {
 		hostname  x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
-		alert     tls.AlertError
+		alert     *net.OpError
 	)
 	switch {
 	case errors.As(err, &authority):
@@ -81,7 +81,7 @@ func (p Peer) certificate(err error) error {
 		return fmt.Errorf("the certificate of %s is not valid for it", p.Host)
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return fmt.Errorf("%s does not speak TLS on this port", p.Host)
-	case errors.As(err, &alert):
+	case errors.As(err, &alert) && alert.Op == "remote error":
 		return p.refused()
 	}
 	return nil

@@ -3,6 +3,7 @@
 package wire
 
 import (
+	"crypto/tls"
 	"net"
 	"net/http"
 	"time"
@@ -19,24 +20,42 @@ type Peer struct {
 	TLSField string
 	// Proxy is what it is reached through.
 	Proxy secret.Proxy
+	// Unverified is set when anybody may be the server: connections may then as well not be encrypted.
+	Unverified bool
 }
 
 // Pool holds the connections to all servers that want nothing of an object's own. It is safe for concurrent use.
 type Pool struct {
-	shared *http.Transport
+	shared, unverified *http.Transport
 }
 
 // NewPool returns a pool without connections.
-func NewPool() *Pool { return &Pool{shared: newTransport()} }
+func NewPool() *Pool {
+	p := &Pool{shared: newTransport(), unverified: newTransport()}
+	p.unverified.TLSClientConfig = unverified(&tls.Config{MinVersion: tls.VersionTLS12})
+	return p
+}
+
+func unverified(c *tls.Config) *tls.Config {
+	c.InsecureSkipVerify = true // the object says so, and would take plain HTTP as well
+	return c
+}
 
 // Transport is what reaches a peer, and what to call when that is over. One for a peer with an authority, a certificate or a
 // proxy of an object's own is used by nobody else.
 func (p *Pool) Transport(peer Peer) (rt *http.Transport, done func()) {
-	if peer.TLS.IsZero() && peer.Proxy.IsZero() {
+	switch {
+	case !peer.TLS.IsZero() || !peer.Proxy.IsZero():
+	case peer.Unverified:
+		return p.unverified, func() {}
+	default:
 		return p.shared, func() {}
 	}
 	own := newTransport()
 	own.TLSClientConfig = peer.TLS.Config()
+	if peer.Unverified {
+		own.TLSClientConfig = unverified(own.TLSClientConfig)
+	}
 	if !peer.Proxy.IsZero() {
 		own.Proxy = http.ProxyURL(peer.Proxy.URL)
 	}
