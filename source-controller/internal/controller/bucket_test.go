@@ -16,7 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/buckettest"
 )
@@ -524,4 +526,31 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// TestBucketExamplesAreValid: the API server takes each example as it is written.
+func TestBucketExamplesAreValid(t *testing.T) {
+	t.Parallel()
+	found, err := filepath.Glob("../../../charts/sluice/examples/sources/bucket-*.yaml")
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%d examples, %v", len(found), err)
+	}
+	ns := namespace(t)
+	strict := client.NewNamespacedClient(shared.WithWatch, ns)
+	for _, file := range found {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for document := range strings.SplitSeq(string(text), "\n---\n") {
+			var obj unstructured.Unstructured
+			if err := yaml.Unmarshal([]byte(document), &obj.Object); err != nil {
+				t.Fatalf("%s: %v", file, err)
+			}
+			obj.SetNamespace(ns)
+			if err := strict.Create(t.Context(), &obj, client.DryRunAll, client.FieldValidation("Strict")); err != nil {
+				t.Errorf("%s: %v", filepath.Base(file), err)
+			}
+		}
+	}
 }

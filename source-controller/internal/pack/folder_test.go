@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
@@ -40,5 +42,20 @@ func TestFolder(t *testing.T) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("a folder is packed differently from the same tree of a repository: %s, want %s", listing(t, got), listing(t, want))
+	}
+}
+
+// TestChosen: of a tree that somebody has chosen everything goes in, and its .sourceignore files mean nothing more.
+func TestChosen(t *testing.T) {
+	t.Parallel()
+	tree := files{".gitignore": "x", ".sourceignore": "a.yaml", "a.yaml": "a", "b.zip": "b", "sub/.sourceignore": "*"}
+	got, err := archive(t, tree, pack.Options{Chosen: true, Limits: limits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range tree {
+		if !slices.Contains(strings.Split(listing(t, got), " "), name) {
+			t.Errorf("%s is left out of %s", name, listing(t, got))
+		}
 	}
 }
