@@ -15,6 +15,8 @@ const (
 	phaseMove    = "a commit that changes none"
 	phaseDrift   = "scaled by hand"
 	phaseIdle    = "idle"
+	phaseFew     = "twenty sources, and nothing is new"
+	phasePolls   = "five hundred sources that poll, and nothing is new"
 )
 
 // Report holds the figures. A figure without runs was not measured.
@@ -28,13 +30,15 @@ type Report struct {
 
 	// Idle is how long the idle phase was.
 	Idle time.Duration
+	// Polls are what sources asked their upstreams for while nothing was new.
+	Polls []polls
 
 	Phases []phase
 }
 
 // Print writes the report as text.
 func (r *Report) Print(w io.Writer) error {
-	tables := []*table{r.times(), r.costs(), r.againstBudget(), r.kinds()}
+	tables := []*table{r.times(), r.costs(), r.againstBudget(), r.polls(), r.kinds()}
 	_, err := fmt.Fprintf(w, "\nSluice with %d applications of %d objects in one repository, on Kubernetes %s.\n"+
 		"%d CPUs for everything, the API server and the bench included; load average at the beginning %.1f.\n",
 		r.Apps, objectsPerApp, r.Kubernetes, r.CPUs, r.Load)
@@ -184,6 +188,28 @@ func (p phase) occasions() (revisions, changes int, budgeted bool) {
 	default:
 		return 0, 0, false
 	}
+}
+
+// polls is the table of what it costs that nothing is new.
+func (r *Report) polls() *table {
+	t := &table{}
+	t.add("POLLS THAT FIND NOTHING", "objects", "polls", "requests to upstream, each poll")
+	total := 0
+	for _, p := range r.Polls {
+		t.add("  "+p.Kind, fmt.Sprint(p.Objects), fmt.Sprint(p.Polls), p.line())
+		total += p.Polls
+	}
+	for _, p := range r.Phases {
+		if p.Name != phasePolls || total == 0 {
+			continue
+		}
+		const source = "source-controller"
+		if p.Usage != nil {
+			t.add("  CPU of source-controller, each poll", "", "", fmt.Sprintf("%.2f ms", float64(p.cpu(source))/float64(time.Millisecond)/float64(total)))
+		}
+		t.add("  requests to the API server, each poll", "", "", fmt.Sprintf("%.3f", float64(p.count(p.Requests.counts, nil)(source))/float64(total)))
+	}
+	return t
 }
 
 // kinds is the table of requests by kind, in the phases that have the most and the fewest.

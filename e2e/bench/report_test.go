@@ -31,6 +31,14 @@ func TestReport(t *testing.T) {
 				},
 			},
 			{Name: phaseIdle, Rounds: 1, Restless: true},
+			{
+				Name: phasePolls, Rounds: 1, Requests: requests{counts: map[request]int{source: 3}},
+				Usage: map[string]usage{"source-controller": {cpu: 1200 * time.Millisecond, resident: 55 << 20}},
+			},
+		},
+		Polls: []polls{
+			{Kind: kindGit, Objects: 300, Polls: 600, Asked: map[string]int{"list-refs": 600, "advertisement": 606}},
+			{Kind: kindChart, Objects: 100, Polls: 200},
 		},
 	}
 	var got strings.Builder

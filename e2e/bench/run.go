@@ -52,10 +52,13 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prepare the bench: %w", err)
 	}
-	if err := r.install(ctx); err != nil {
-		return r.report, fmt.Errorf("first install: %w", err)
-	}
 	var failed []error
+	if err := r.fewSources(ctx); err != nil {
+		failed = append(failed, fmt.Errorf("few sources: %w", err))
+	}
+	if err := r.install(ctx); err != nil {
+		return r.report, errors.Join(append(failed, fmt.Errorf("first install: %w", err))...)
+	}
 	for _, step := range []struct {
 		name string
 		do   func(context.Context) error
@@ -65,6 +68,7 @@ func Run(ctx context.Context, options Options) (*Report, error) {
 		{"scale by hand", r.drift},
 		{"idle", r.idle},
 		{"bare applies", r.floor},
+		{"sources that poll", r.manySources},
 	} {
 		if err := step.do(ctx); err != nil {
 			r.tell("   failed: %v", err)

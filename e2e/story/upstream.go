@@ -31,7 +31,7 @@ func (s *Session) oci(ctx context.Context) command {
 				key, value, _ := strings.Cut(arg, "=")
 				annotations[key] = value
 			}
-			digest, err := registry.Push(ctx, ts.Getenv("NS")+"/"+args[2], os.DirFS(ts.MkAbs(args[1])), annotations)
+			digest, err := registry.Push(ctx, ts.Getenv("NS")+"/"+args[2], files(ts, ts.MkAbs(args[1])), annotations)
 			ts.Check(err)
 			ts.Setenv("DIGEST", digest)
 		case "tag":
@@ -73,7 +73,7 @@ func (s *Session) artifact(ts *testscript.TestScript, neg bool, args []string) {
 	if len(args) != 1 || neg {
 		ts.Fatalf("usage: artifact folder")
 	}
-	packed, err := upstream.Pack(os.DirFS(ts.MkAbs(args[0])))
+	packed, err := upstream.Pack(files(ts, ts.MkAbs(args[0])))
 	ts.Check(err)
 	sum := sha256.Sum256(packed)
 	name, repository := hex.EncodeToString(sum[:])+".tar.gz", ts.Getenv("NS")+"/artifacts"

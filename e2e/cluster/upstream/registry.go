@@ -8,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
+	"maps"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -36,16 +37,16 @@ func StartRegistry() (*Registry, error) {
 	return &Registry{s}, err
 }
 
-// Push does what flux push artifact does: it packs a folder as the one layer of an artifact, and returns its digest.
+// Push does what flux push artifact does: it packs files by path as the one layer of an artifact, and returns its digest.
 // reference is repository:tag.
-func (r *Registry) Push(ctx context.Context, reference string, folder fs.FS, annotations map[string]string) (digest string, err error) {
+func (r *Registry) Push(ctx context.Context, reference string, files map[string][]byte, annotations map[string]string) (digest string, err error) {
 	to, err := r.tag(reference)
 	if err != nil {
 		return "", err
 	}
-	packed, err := Pack(folder)
+	packed, err := Pack(files)
 	if err != nil {
-		return "", fmt.Errorf("pack the folder for %s: %w", reference, err)
+		return "", err
 	}
 	image, err := mutate.Append(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), configType),
 		mutate.Addendum{Layer: static.NewLayer(packed, contentType)})
@@ -87,30 +88,22 @@ func (r *Registry) tag(reference string) (name.Tag, error) {
 	return tag, nil
 }
 
-// Pack makes a gzipped tar of a folder, the same one for the same files.
-func Pack(folder fs.FS) ([]byte, error) {
+// Pack makes a gzipped tar of files by path, the same one for the same files.
+func Pack(files map[string][]byte) ([]byte, error) {
 	var packed bytes.Buffer
 	zipped := gzip.NewWriter(&packed)
 	archive := tar.NewWriter(zipped)
-	err := fs.WalkDir(folder, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		header := &tar.Header{Name: path, Mode: 0o600, Size: int64(len(files[path])), Typeflag: tar.TypeReg}
+		if err := archive.WriteHeader(header); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", path, err)
 		}
-		content, err := fs.ReadFile(folder, path)
-		if err != nil {
-			return err
+		if _, err := archive.Write(files[path]); err != nil {
+			return nil, fmt.Errorf("pack %s: %w", path, err)
 		}
-		if err := archive.WriteHeader(&tar.Header{Name: path, Mode: 0o600, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
-			return err
-		}
-		_, err = archive.Write(content)
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
 	if err := errors.Join(archive.Close(), zipped.Close()); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("pack: %w", err)
 	}
 	return packed.Bytes(), nil
 }

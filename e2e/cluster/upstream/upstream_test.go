@@ -11,7 +11,6 @@ import (
 	"io"
 	"net/http"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -25,7 +24,7 @@ func TestRegistry(t *testing.T) {
 	registry, err := StartRegistry()
 	must(t, err)
 	t.Cleanup(func() { must(t, registry.Close()) })
-	folder := fstest.MapFS{"apps/a.yaml": {Data: []byte("a: 1\n")}}
+	folder := map[string][]byte{"apps/a.yaml": []byte("a: 1\n")}
 	digest, err := registry.Push(t.Context(), "team/app:1.0.0", folder, map[string]string{"origin": "main"})
 	must(t, err)
 	must(t, registry.Tag(t.Context(), "team/app:1.0.0", "latest"))

@@ -44,6 +44,15 @@ func (s *stack) helmRelease(name string, change ...func(*helmv2.HelmRelease)) *h
 // release is what render-controller makes of a chart: the objects, and the release as Helm records it.
 func (s *stack) release(hr *helmv2.HelmRelease, values map[string]any, parameters v1alpha1.ReleaseParameters, objects ...*unstructured.Unstructured) {
 	s.t.Helper()
+	source := v1alpha1.Source{Kind: sourcev1.HelmChartKind, Namespace: s.namespace, Name: hr.GetHelmChartName(), Revision: "1.0.0"}
+	s.releaseFrom(source, "1.0.0", hr, values, parameters, objects...)
+}
+
+// releaseFrom is the same of a chart of that version from any source.
+func (s *stack) releaseFrom(source v1alpha1.Source, version string, hr *helmv2.HelmRelease, values map[string]any,
+	parameters v1alpha1.ReleaseParameters, objects ...*unstructured.Unstructured,
+) {
+	s.t.Helper()
 	var manifest strings.Builder
 	content := rendering.Content{}
 	for _, o := range objects {
@@ -56,7 +65,7 @@ func (s *stack) release(hr *helmv2.HelmRelease, values map[string]any, parameter
 	}
 	record, err := json.Marshal(map[string]any{
 		"name": hr.GetReleaseName(), "namespace": hr.GetReleaseNamespace(), "config": values, "manifest": manifest.String(),
-		"chart": map[string]any{"metadata": map[string]any{"name": "app", "version": "1.0.0", "appVersion": "9", "apiVersion": "v2"}},
+		"chart": map[string]any{"metadata": map[string]any{"name": "app", "version": version, "appVersion": "9", "apiVersion": "v2"}},
 		"info":  map[string]any{"notes": "hello"},
 	})
 	if err != nil {
@@ -67,9 +76,9 @@ func (s *stack) release(hr *helmv2.HelmRelease, values map[string]any, parameter
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	tag := rendering.TagBytes(contentKey(), []byte(hr.Name), config) // by its inputs, whatever the parameters
-	r := s.sealed(helmv2.HelmReleaseKind, hr, "1.0.0", tag, content)
-	r.Source = v1alpha1.Source{Kind: sourcev1.HelmChartKind, Namespace: s.namespace, Name: hr.GetHelmChartName(), Revision: "1.0.0"}
+	tag := rendering.TagBytes(contentKey(), []byte(hr.Name), config, []byte(version)) // by its inputs, whatever the parameters
+	r := s.sealed(helmv2.HelmReleaseKind, hr, source.Revision, tag, content)
+	r.Source, r.Rendering.Version = source, version
 	r.Release = &parameters
 	s.record(r)
 }

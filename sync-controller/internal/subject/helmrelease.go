@@ -199,7 +199,9 @@ func (h helmRelease) SetAttempted(goal plan.Goal) {
 
 // tellsVersion says whether the revision of the release's source is the version of its chart. Otherwise that is known when
 // the chart was rendered, and not before.
-func (h helmRelease) tellsVersion() bool { return strings.HasPrefix(h.Source(), sourcev1.HelmChartKind+"/") }
+func (h helmRelease) tellsVersion() bool {
+	return strings.HasPrefix(h.Source(), sourcev1.HelmChartKind+"/")
+}
 
 func (h helmRelease) SetApplied(plan.Goal) {
 	h.hr.Status.StorageNamespace = h.hr.GetStorageNamespace()

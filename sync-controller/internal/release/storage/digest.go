@@ -63,6 +63,14 @@ type observedRun struct {
 // Digest is Flux's digest of the release, sha256:<hex>. It covers the digest of the OCI artifact that the chart came from,
 // which no record has: it is in the snapshot.
 func (r *Release) Digest(ociDigest string) string {
+	sum := sha256.New()
+	if err := json.NewEncoder(sum).Encode(r.observe(ociDigest)); err != nil {
+		return "" // matches no record: the release counts as unmanaged
+	}
+	return sha256Prefix + hex.EncodeToString(sum.Sum(nil))
+}
+
+func (r *Release) observe(ociDigest string) observed {
 	o := observed{
 		Name: r.record.Name, Version: r.record.Version, ChartMetadata: r.chart(),
 		Manifest: r.record.Manifest, Namespace: r.record.Namespace, OCIDigest: ociDigest,
@@ -86,11 +94,7 @@ func (r *Release) Digest(ociDigest string) string {
 			})
 		}
 	}
-	sum := sha256.New()
-	if err := json.NewEncoder(sum).Encode(o); err != nil {
-		return "" // matches no record: the release counts as unmanaged
-	}
-	return sha256Prefix + hex.EncodeToString(sum.Sum(nil))
+	return o
 }
 
 func stamp(t helmtime.Time) *time.Time {

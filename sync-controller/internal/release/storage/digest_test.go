@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -29,6 +31,27 @@ func TestSnapshotIsFluxs(t *testing.T) {
 				t.Errorf("snapshot differs from Flux's (-flux +ours):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestDigestCoversTheOCIDigest: it is the last thing that Flux's digest covers, and not there when there is none.
+func TestDigestCoversTheOCIDigest(t *testing.T) {
+	var record helm.Release
+	records, err := filepath.Glob("testdata/*.release.json")
+	if err != nil || len(records) == 0 {
+		t.Fatalf("no records: %v", err)
+	}
+	decodeFile(t, records[0], &record)
+	r := &Release{record: &record}
+	plain, err := json.Marshal(r.observe(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := strings.TrimSuffix(string(plain), "}") + `,"ociDigest":"sha256:1111"}` + "\n"
+	sum := sha256.Sum256([]byte(with))
+	snapshot := r.Snapshot("install", "sha256:1111")
+	if want := "sha256:" + hex.EncodeToString(sum[:]); snapshot.Digest != want || snapshot.OCIDigest != "sha256:1111" || r.Digest("") == want {
+		t.Errorf("snapshot %+v, want digest %s", snapshot, want)
 	}
 }
 
