@@ -15,13 +15,12 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 )
 
 // Azure is Azure Blob Storage with one container, and the service that gives out tokens for it, behind TLS: what the client of
-// the controller uses of https://learn.microsoft.com/rest/api/storageservices. Its host is account.127.0.0.1.nip, so to say:
-// the address is that of the test server, and what its first part would be is Account.
+// the controller uses of https://learn.microsoft.com/rest/api/storageservices. Account is the first part of the host that it is
+// reached by.
 type Azure struct {
 	*httptest.Server
 	Shelf
@@ -34,7 +33,6 @@ type Azure struct {
 	Signature, Token string
 	// Secret is that of the application which gets the token.
 	Secret string
-	mu     sync.Mutex
 }
 
 // NewAzure starts a server; it ends with the test.
@@ -66,7 +64,7 @@ func (s *Azure) serve(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token"):
 		what = "token"
-	case strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration"):
+	case strings.HasSuffix(r.URL.Path, "/.well-known/openid-configuration"), r.URL.Path == "/common/discovery/instance":
 		what = "configuration"
 	case r.URL.Query().Get("comp") == "list":
 		what = "list"
@@ -79,7 +77,7 @@ func (s *Azure) serve(w http.ResponseWriter, r *http.Request) {
 	case what == "token":
 		s.token(w, r)
 	case what == "configuration":
-		s.configuration(w, name)
+		s.configuration(w, r, name)
 	case !s.authorized(r):
 		s.refuse(w, http.StatusForbidden, "AuthenticationFailed")
 	case name != s.Container:
@@ -91,14 +89,20 @@ func (s *Azure) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// configuration is how a tenant says where tokens are (OpenID Connect Discovery).
-func (s *Azure) configuration(w http.ResponseWriter, tenant string) {
+// configuration is how a tenant says where tokens are (OpenID Connect Discovery), and how Microsoft says which hosts are its.
+func (s *Azure) configuration(w http.ResponseWriter, r *http.Request, tenant string) {
+	base := "https://" + r.Host + "/" + tenant
+	answer := map[string]any{
+		"authorization_endpoint": base + "/oauth2/v2.0/authorize", "token_endpoint": base + "/oauth2/v2.0/token", "issuer": base + "/v2.0",
+	}
+	if tenant == "common" {
+		answer = map[string]any{
+			"tenant_discovery_endpoint": base + "/v2.0/.well-known/openid-configuration",
+			"metadata":                  []any{map[string]any{"preferred_network": r.Host, "preferred_cache": r.Host, "aliases": []string{r.Host}}},
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]string{
-		"authorization_endpoint": s.URL + "/" + tenant + "/oauth2/v2.0/authorize",
-		"token_endpoint":         s.URL + "/" + tenant + "/oauth2/v2.0/token",
-		"issuer":                 s.URL + "/" + tenant + "/v2.0",
-	})
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func (s *Azure) token(w http.ResponseWriter, r *http.Request) {

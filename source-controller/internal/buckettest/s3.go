@@ -75,8 +75,8 @@ func (s *Shelf) get(key string) (Object, bool) {
 
 // item is an object of a listing.
 type item struct {
-	key, etag, md5 string
-	size           int
+	key, etag string
+	size      int
 }
 
 // page lists up to limit objects that start with prefix and come after a key; next is empty at the end.

@@ -24,7 +24,8 @@ type STS struct {
 // NewSTS starts a service; it ends with the test.
 func NewSTS(t testing.TB) *STS {
 	t.Helper()
-	s := &STS{Username: "ada", Password: "canary-ldap-password", ends: time.Now().Add(time.Hour)}
+	const known = "canary-known-to-the-directory"
+	s := &STS{Username: "ada", Password: known, ends: time.Now().Add(time.Hour)}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.serve))
 	t.Cleanup(s.Close)
 	return s

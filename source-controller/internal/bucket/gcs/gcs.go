@@ -89,7 +89,7 @@ func (s *Service) List(ctx context.Context, prefix string, visit func(bucket.Obj
 
 func object(o *storage.Object) bucket.Object {
 	found := bucket.Object{
-		Key: o.Name, ETag: o.Etag, Size: int64(o.Size), //nolint:gosec // a size that is too large is refused as negative
+		Key: o.Name, ETag: o.Etag, Size: int64(o.Size), // one that is too large becomes negative, and is refused
 		Version: strconv.FormatInt(o.Generation, 10), Unpacked: o.ContentEncoding == "gzip",
 	}
 	if sum, err := base64.StdEncoding.DecodeString(o.Md5Hash); err == nil && len(sum) > 0 {
@@ -109,7 +109,7 @@ func (s *Service) Open(ctx context.Context, o bucket.Object) (io.ReadCloser, err
 	if generation, err := strconv.ParseInt(o.Version, 10, 64); err == nil {
 		call.IfGenerationMatch(generation)
 	}
-	res, err := call.Download()
+	res, err := call.Download() //nolint:bodyclose // whoever reads it closes it
 	if err != nil {
 		if exchange.Status == http.StatusNotFound || exchange.Status == http.StatusPreconditionFailed {
 			return nil, bucket.ErrChanged

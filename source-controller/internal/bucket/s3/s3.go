@@ -32,7 +32,7 @@ type Options struct {
 	Kept *bucket.Kept
 }
 
-// ErrEndpoint: the endpoint, or the bucket's name, is none.
+// ErrEndpoint says that the endpoint, or the name of the bucket, is none.
 var ErrEndpoint = errors.New("invalid")
 
 // Service is a bucket. It implements [bucket.Service].

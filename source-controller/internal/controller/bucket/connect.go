@@ -18,14 +18,15 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
+// How the spec names the Secrets, and messages where a login comes from.
 const (
-	secretField    = "spec.secretRef"
-	certField      = "spec.certSecretRef"
-	proxyField     = "spec.proxySecretRef"
-	stsSecretField = "spec.sts.secretRef"
-	stsCertField   = "spec.sts.certSecretRef"
+	loginRef    = "spec.secretRef"
+	trustRef    = "spec.certSecretRef"
+	proxyRef    = "spec.proxySecretRef"
+	stsRef      = "spec.sts.secretRef"
+	stsTrustRef = "spec.sts.certSecretRef"
 
-	fromSecret  = "the Secret of " + secretField
+	fromSecret  = "the Secret of " + loginRef
 	fromAccount = "the ServiceAccount of spec.serviceAccountName"
 	fromHere    = "this controller's identity"
 )
@@ -60,8 +61,8 @@ func (c *connection) received() (sum int64) {
 }
 
 // dial adds a way to a host.
-func (c *connection) dial(pool *wire.Pool, peer wire.Peer) *bucket.Transport {
-	next, done := pool.Transport(peer)
+func (c *connection) dial(to Connections, peer wire.Peer) *bucket.Transport {
+	next, done := to.Transport(peer)
 	t := &bucket.Transport{Next: next, Peer: peer}
 	c.transports, c.ends = append(c.transports, t), append(c.ends, done)
 	return t
@@ -103,22 +104,22 @@ func (c *connector) read(ctx context.Context) (p *plan.Problem) {
 	if c.endpoint, p = plan.BucketEndpoint(spec); p != nil {
 		return p
 	}
-	if c.data, p = c.optional(ctx, spec.SecretRef, secretField); p != nil {
+	if c.data, p = c.optional(ctx, spec.SecretRef, loginRef); p != nil {
 		return p
 	}
-	if data, p := c.optional(ctx, spec.ProxySecretRef, proxyField); p != nil {
+	if data, p := c.optional(ctx, spec.ProxySecretRef, proxyRef); p != nil {
 		return p
 	} else if data != nil {
 		var err error
 		if c.proxy, err = secret.ParseProxy(data); err != nil {
-			return secret.Unusable(c.obj.Namespace, spec.ProxySecretRef.Name, proxyField, err)
+			return secret.Unusable(c.obj.Namespace, spec.ProxySecretRef.Name, proxyRef, err)
 		}
 	}
-	trust, p := c.trust(ctx, spec.CertSecretRef, certField)
+	trust, p := c.trust(ctx, spec.CertSecretRef, trustRef)
 	if p != nil {
 		return p
 	}
-	c.made.storage = c.made.dial(c.Connections, wire.Peer{Host: c.endpoint.Host, TLS: trust, TLSField: certField, Proxy: c.proxy})
+	c.made.storage = c.made.dial(c.Connections, wire.Peer{Host: c.endpoint.Host, TLS: trust, TLSField: trustRef, Proxy: c.proxy})
 	return nil
 }
 
@@ -151,7 +152,7 @@ func (c *connector) trust(ctx context.Context, ref *meta.LocalObjectReference, f
 
 // unusable is the problem with the Secret of spec.secretRef.
 func (c *connector) unusable(err error) *plan.Problem {
-	return secret.Unusable(c.obj.Namespace, c.obj.Spec.SecretRef.Name, secretField, err)
+	return secret.Unusable(c.obj.Namespace, c.obj.Spec.SecretRef.Name, loginRef, err)
 }
 
 // subject is who a cloud's token is for.
@@ -190,7 +191,7 @@ func (c *connector) s3(ctx context.Context) *plan.Problem {
 	var err error
 	switch {
 	case c.data != nil:
-		login = s3.Login{From: fromSecret, Hint: secret.PaddingOf(c.data, "accesskey", "secretkey").Hint(secretField)}
+		login = s3.Login{From: fromSecret, Hint: secret.PaddingOf(c.data, "accesskey", "secretkey").Hint(loginRef)}
 		if login.AccessKey, login.SecretKey, err = s3.ParseKeys(c.data); err != nil {
 			return c.unusable(err)
 		}
@@ -215,29 +216,29 @@ func (c *connector) s3(ctx context.Context) *plan.Problem {
 }
 
 func (c *connector) ldap(ctx context.Context, sts *sourcev1.BucketSTSSpec) (*s3.LDAP, *plan.Problem) {
-	data, p := c.optional(ctx, sts.SecretRef, stsSecretField)
+	data, p := c.optional(ctx, sts.SecretRef, stsRef)
 	if p != nil {
 		return nil, p
 	}
-	trust, p := c.trust(ctx, sts.CertSecretRef, stsCertField)
+	trust, p := c.trust(ctx, sts.CertSecretRef, stsTrustRef)
 	if p != nil {
 		return nil, p
 	}
 	ldap := &s3.LDAP{
 		Endpoint: sts.Endpoint, Username: string(data["username"]), Password: string(data["password"]),
-		Hint: secret.PaddingOf(data, "username", "password").Hint(stsSecretField),
+		Hint: secret.PaddingOf(data, "username", "password").Hint(stsRef),
 		Transport: c.made.dial(c.Connections, wire.Peer{
-			Host: bucket.HostOf(sts.Endpoint), TLS: trust, TLSField: stsCertField, Proxy: c.proxy,
+			Host: bucket.HostOf(sts.Endpoint), TLS: trust, TLSField: stsTrustRef, Proxy: c.proxy,
 		}),
 	}
 	switch {
 	case data == nil:
 		p = plan.FetchProblem(sourcev1.AuthenticationFailedReason,
-			"%s: ldap gives keys to those with a user name and a password; name a Secret with username and password", stsSecretField)
+			"%s: ldap gives keys to those with a user name and a password; name a Secret with username and password", stsRef)
 		p.Terminal = true
 		return nil, p
 	case ldap.Username == "" || ldap.Password == "":
-		return nil, secret.Unusable(c.obj.Namespace, sts.SecretRef.Name, stsSecretField, errors.New("it must have username and password"))
+		return nil, secret.Unusable(c.obj.Namespace, sts.SecretRef.Name, stsRef, errors.New("it must have username and password"))
 	}
 	return ldap, nil
 }

@@ -6,6 +6,7 @@ package bucket
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
@@ -34,6 +35,11 @@ type Clouds interface {
 	Azure(ctx context.Context, s identity.Subject) (azcore.TokenCredential, error)
 }
 
+// Connections reach servers.
+type Connections interface {
+	Transport(peer wire.Peer) (rt *http.Transport, done func())
+}
+
 // Reconciler reconciles Buckets. Every field must be set.
 type Reconciler struct {
 	attempt.Runner[*sourcev1.Bucket]
@@ -42,8 +48,8 @@ type Reconciler struct {
 	Secrets secret.Reader
 	// Clouds are for those who have no Secret.
 	Clouds Clouds
-	// Connections are those to all storages.
-	Connections *wire.Pool
+	// Connections are those to all storages: a [wire.Pool].
+	Connections Connections
 	// Kept are the tokens and regions of earlier attempts, Records what earlier artifacts were made of.
 	Kept    *bucket.Kept
 	Records *bucket.Records
@@ -82,7 +88,7 @@ func (r *Reconciler) Timeout(obj *sourcev1.Bucket) time.Duration {
 }
 
 // Attempt implements [attempt.Kind].
-func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.Bucket, o plan.Observed) outcome {
+func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.Bucket, o plan.Observed) attempt.Outcome[*sourcev1.Bucket] {
 	seen := r.observe(ctx, obj, o)
 	defer seen.close()
 	out := r.act(ctx, obj, seen)
