@@ -61,6 +61,35 @@ func syncAction(room string) (action string, ok bool) {
 	return action, slices.Contains([]string{"apply", "prune", "heal", "health", "release"}, action)
 }
 
+// sourceRooms are the packages of source-controller, and upstreams the rooms whose job is to speak to one: each library of a
+// protocol, a cloud or a signature is imported there alone, and by the servers that tests run.
+const sourceRooms = "source-controller/internal/"
+
+var upstreams = map[string][]string{
+	"github.com/google/go-containerregistry":        {"oci", "ocitest", "verify"},
+	"oras.land/oras-go":                             {"verify"},
+	"github.com/sigstore":                           {"verify"},
+	"github.com/notaryproject":                      {"verify"},
+	"github.com/ProtonMail/go-crypto":               {"verify"},
+	"github.com/minio/minio-go/v7":                  {"bucket"},
+	"cloud.google.com/go/storage":                   {"bucket"},
+	"github.com/Azure/azure-sdk-for-go/sdk/storage": {"bucket"},
+	"github.com/fluxcd/pkg/auth":                    {"identity"},
+	"golang.org/x/crypto/ssh":                       {"ssh", "gittest", "verify"},
+}
+
+// kindsOfSources is where each kind has its folder.
+const kindsOfSources = sourceRooms + "controller/"
+
+func kindOfSource(pkg string) string {
+	kind, below := strings.CutPrefix(pkg, kindsOfSources)
+	if !below {
+		return ""
+	}
+	kind, _, _ = strings.Cut(kind, "/")
+	return kind
+}
+
 var rules = map[string]rule{
 	"ControllersMeetThroughTheAPI": {
 		reason: "no controller imports another: they meet through CR status and events",
@@ -117,6 +146,27 @@ var rules = map[string]rule{
 			return !i.test && action && other && from != to && to != "apply"
 		}),
 	},
+	"KindsOfSourcesStandAlone": {
+		reason: "in source-controller no kind imports another, nor internal/controller: what they share is in rooms of its own",
+		breach: each(func(i imported) bool {
+			kind := kindOfSource(i.pkg)
+			other, ours := strings.CutPrefix(i.path, module+strings.TrimSuffix(kindsOfSources, "/"))
+			return !i.test && kind != "" && ours && other != "/"+kind && !strings.HasPrefix(other, "/"+kind+"/")
+		}),
+	},
+	"UpstreamsHaveTheirRooms": {
+		reason: "source-controller's libraries of protocols, clouds and signatures are each imported by the room that is there for it",
+		breach: each(func(i imported) bool {
+			room, source := strings.CutPrefix(i.pkg, sourceRooms)
+			room, _, _ = strings.Cut(room, "/")
+			for library, rooms := range upstreams {
+				if source && !i.test && under(i.path, library) && !slices.Contains(rooms, room) {
+					return true
+				}
+			}
+			return false
+		}),
+	},
 	"HeavyLibrariesHaveOneHome": {
 		reason: "helm, sops, go-git and kustomize are each imported by one package per controller",
 		breach: func(all []imported) []string {
@@ -164,6 +214,8 @@ func TestArchitectureRules(t *testing.T) {
 		"MemoryIsPure":                 {{pkg: "sync-controller/internal/attempt", path: "sigs.k8s.io/controller-runtime/pkg/client"}},
 		"OnlyEventsEmits":              {{pkg: "sync-controller/internal/controller", path: "k8s.io/client-go/tools/record"}},
 		"ActionsStandAlone":            {{pkg: "sync-controller/internal/heal", path: module + "sync-controller/internal/prune"}},
+		"KindsOfSourcesStandAlone":     {{pkg: kindsOfSources + "bucket", path: module + kindsOfSources + "gitrepository"}},
+		"UpstreamsHaveTheirRooms":      {{pkg: kindsOfSources + "bucket", path: "github.com/minio/minio-go/v7/pkg/credentials"}},
 		"HeavyLibrariesHaveOneHome": {
 			{pkg: "render-controller/internal/helm", path: "helm.sh/helm/v3/pkg/chart"},
 			{pkg: "render-controller/internal/controller", path: "helm.sh/helm/v3/pkg/release"},
