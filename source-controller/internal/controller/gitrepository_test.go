@@ -352,8 +352,8 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 			change: func(s *sourcev1.GitRepositorySpec) { s.Timeout = &metav1.Duration{Duration: 100 * time.Millisecond} },
 			reason: "GitOperationFailed", text: "timed out",
 		},
-		"cut pack": {url: half.URL, reason: "GitOperationFailed", text: "halfway"},
-		"ssh":      {url: "ssh://git@example.com/x.git", reason: "URLInvalid", text: "ssh is not served", stalls: true},
+		"cut pack":    {url: half.URL, reason: "GitOperationFailed", text: "halfway"},
+		"ssh, no key": {url: "ssh://git@example.com/x.git", reason: "AuthenticationFailed", text: "set spec.secretRef to a Secret with identity and known_hosts"},
 		"password in the address": {
 			url: "https://ada:canary@example.com/x.git", reason: "URLInvalid", text: "password", stalls: true,
 		},

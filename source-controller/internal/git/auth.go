@@ -12,8 +12,8 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/ssh"
 )
 
-// secretField names the Secret that credentials are from.
-const secretField = "spec.secretRef"
+// loginField names the Secret that credentials are from.
+const loginField = "spec.secretRef"
 
 // Credentials are how to reach a repository, and who we are there. They print as nothing.
 type Credentials struct {
@@ -65,7 +65,7 @@ func (c Credentials) orUser(name string) (Credentials, error) {
 		c.Login.Username = name
 	}
 	if c.Login.Username == "" && c.Login.Password != "" && c.Login.Bearer == "" {
-		return c, fmt.Errorf("%w: the Secret of %s has a password and no username; add it", ErrAuthentication, secretField)
+		return c, fmt.Errorf("%w: the Secret of %s has a password and no username; add it", ErrAuthentication, loginField)
 	}
 	return c, nil
 }
@@ -74,9 +74,9 @@ func (c Credentials) orUser(name string) (Credentials, error) {
 func (c Credentials) origin() string {
 	switch c.Provider {
 	case "":
-		return "the credentials in " + secretField
+		return "the credentials in " + loginField
 	case sourcev1.GitProviderGitHub:
-		return "the GitHub App in " + secretField
+		return "the GitHub App in " + loginField
 	}
 	return "the identity of spec.provider " + c.Provider
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"regexp"
 	"strings"
 
@@ -52,12 +53,15 @@ func (s *Session) describe(ctx context.Context, err error) error {
 	if errors.As(err, &redirect) {
 		return redirect // without the request's URL, which is wrapped around it
 	}
+	if strings.Contains(err.Error(), "http redirect: ") { // of go-git's own, which come before ours
+		return &redirectError{"off https, or in the middle of a fetch; set spec.url to where the repository is now"}
+	}
 	switch {
 	case errors.Is(err, transport.ErrAuthenticationRequired), errors.Is(err, transport.ErrAuthorizationFailed):
 		return s.authentication(err)
 	case errors.Is(err, transport.ErrRepositoryNotFound):
 		return fmt.Errorf("%w: %s says there is nothing here, or nothing that may be read from here: check spec.url and %s%s",
-			ErrNotFound, s.peer.Host, s.credentials.origin(), s.credentials.Login.Padded.Hint(secretField))
+			ErrNotFound, s.peer.Host, s.credentials.origin(), s.credentials.Login.Padded.Hint(loginField))
 	case errors.Is(err, transport.ErrEmptyRemoteRepository):
 		return fmt.Errorf("%w: push a first commit", ErrEmpty)
 	case otherHashes(err):
@@ -70,7 +74,10 @@ func (s *Session) describe(ctx context.Context, err error) error {
 }
 
 func (s *Session) authentication(err error) error {
-	hint := s.credentials.Login.Padded.Hint(secretField)
+	hint := s.credentials.Login.Padded.Hint(loginField)
+	if !s.credentials.secret() {
+		return fmt.Errorf("%w: %s wants credentials; set spec.secretRef (HTTP %d)", ErrAuthentication, s.peer.Host, statusOf(err))
+	}
 	if errors.Is(err, transport.ErrAuthorizationFailed) {
 		return fmt.Errorf("%w: %s refuses access with %s (HTTP 403)%s", ErrAuthentication, s.peer.Host, s.credentials.origin(), hint)
 	}
@@ -78,10 +85,14 @@ func (s *Session) authentication(err error) error {
 		return fmt.Errorf("%w: %s wants more than a user name; set username and password in the Secret of spec.secretRef (HTTP 401)%s",
 			ErrAuthentication, s.peer.Host, hint)
 	}
-	if s.credentials.secret() {
-		return fmt.Errorf("%w: %s does not accept %s (HTTP 401)%s", ErrAuthentication, s.peer.Host, s.credentials.origin(), hint)
+	return fmt.Errorf("%w: %s does not accept %s (HTTP 401)%s", ErrAuthentication, s.peer.Host, s.credentials.origin(), hint)
+}
+
+func statusOf(err error) int {
+	if errors.Is(err, transport.ErrAuthorizationFailed) {
+		return http.StatusForbidden
 	}
-	return fmt.Errorf("%w: %s wants credentials; set spec.secretRef (HTTP 401)", ErrAuthentication, s.peer.Host)
+	return http.StatusUnauthorized
 }
 
 // network describes what is neither git's nor ours to say.

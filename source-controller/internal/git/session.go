@@ -50,7 +50,7 @@ func (c *Client) Open(address string, cred Credentials) (*Session, error) {
 	endpoint.User, endpoint.Password = "", ""
 	s := &Session{
 		host: endpoint.Host, limits: c.limits, bounded: &bounded{limits: c.limits},
-		peer: wire.Peer{Host: shown(endpoint), TLS: cred.TLS, TLSField: secretField, Proxy: cred.Proxy},
+		peer: wire.Peer{Host: shown(endpoint), TLS: cred.TLS, TLSField: loginField, Proxy: cred.Proxy},
 	}
 	if endpoint.Protocol == "ssh" {
 		s.credentials, s.upload = cred, c.openSSH(endpoint, user, cred, s.bounded)

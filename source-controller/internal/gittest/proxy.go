@@ -2,6 +2,7 @@ package gittest
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/pem"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 )
@@ -23,6 +25,25 @@ type Proxy struct {
 
 	login string
 	used  atomic.Int64
+	mu    sync.Mutex
+	hosts map[string]string
+}
+
+// Route makes the proxy connect to an address when it is asked for a host with a port.
+func (p *Proxy) Route(host, address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.hosts[host] = address
+}
+
+// dial connects to where an address is.
+func (p *Proxy) dial(ctx context.Context, address string) (net.Conn, error) {
+	p.mu.Lock()
+	if to := p.hosts[address]; to != "" {
+		address = to
+	}
+	p.mu.Unlock()
+	return (&net.Dialer{}).DialContext(ctx, "tcp", address)
 }
 
 // Used is how many connections it made since the last call.
@@ -32,7 +53,7 @@ func (p *Proxy) Used() int64 { return p.used.Swap(0) }
 // unless both are empty.
 func NewProxy(t testing.TB, scheme, username, password string) *Proxy {
 	t.Helper()
-	p := &Proxy{}
+	p := &Proxy{hosts: map[string]string{}}
 	if username != "" {
 		p.login = username + ":" + password
 	}
@@ -70,7 +91,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only CONNECT is served", http.StatusMethodNotAllowed)
 		return
 	}
-	upstream, err := (&net.Dialer{}).DialContext(r.Context(), "tcp", r.Host)
+	upstream, err := p.dial(r.Context(), r.Host)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadGateway)
 		return
@@ -140,7 +161,7 @@ func (p *Proxy) greet(conn net.Conn) net.Conn {
 		return nil
 	}
 	address := target(conn, header[3])
-	upstream, err := net.Dial("tcp", address) //nolint:noctx // it ends with the test
+	upstream, err := p.dial(context.Background(), address)
 	if err != nil {
 		_, _ = conn.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0}) // connection refused
 		return nil
@@ -196,4 +217,26 @@ func exactly(conn net.Conn, n int) ([]byte, bool) {
 	b := make([]byte, n)
 	_, err := io.ReadFull(conn, b)
 	return b, err == nil
+}
+
+// Count listens, and returns how many connections there were.
+func Count(t testing.TB, network, address string) func() int {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	var n atomic.Int64
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			n.Add(1)
+			_ = conn.Close()
+		}
+	}()
+	return func() int { return int(n.Load()) }
 }

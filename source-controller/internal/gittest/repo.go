@@ -24,15 +24,21 @@ func (s *Server) Repo(t testing.TB, name string) *Repo {
 	return newRepo(t, s.root, s.URL, name)
 }
 
-func newRepo(t testing.TB, root, url, name string) *Repo {
+// RepoOf is Repo with objects named by another hash than sha1.
+func (s *Server) RepoOf(t testing.TB, name, hash string) *Repo {
+	t.Helper()
+	return newRepo(t, s.root, s.URL, name, "--object-format="+hash)
+}
+
+func newRepo(t testing.TB, root, url, name string, options ...string) *Repo {
 	t.Helper()
 	r := &Repo{
 		t: t, URL: url + "/" + name + ".git",
 		bare: filepath.Join(root, name+".git"), work: t.TempDir(),
 	}
-	r.run(root, "init", "--quiet", "--bare", "--initial-branch=main", r.bare)
+	r.run(root, append([]string{"init", "--quiet", "--bare", "--initial-branch=main", r.bare}, options...)...)
 	r.Configure("receive.denyDeleteCurrent", "ignore")
-	r.run(r.work, "init", "--quiet", "--initial-branch=main")
+	r.run(r.work, append([]string{"init", "--quiet", "--initial-branch=main"}, options...)...)
 	r.Git("remote", "add", "origin", r.bare)
 	return r
 }

@@ -87,6 +87,12 @@ func (s *SSHServer) Repo(t testing.TB, name string) *Repo {
 	return newRepo(t, s.root, s.URL, name)
 }
 
+// RepoOf is Repo with objects named by another hash than sha1.
+func (s *SSHServer) RepoOf(t testing.TB, name, hash string) *Repo {
+	t.Helper()
+	return newRepo(t, s.root, s.URL, name, "--object-format="+hash)
+}
+
 // Configure changes what the server agrees to, before it is used.
 func (s *SSHServer) Configure(change func(*ssh.ServerConfig)) { change(s.config) }
 
@@ -95,6 +101,19 @@ func (s *SSHServer) Accept(key ssh.PublicKey) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.accepted[string(key.Marshal())] = true
+}
+
+// Expel lets a key in no more.
+func (s *SSHServer) Expel(key ssh.PublicKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.accepted, string(key.Marshal()))
+}
+
+// Refuse says that there is no such repository, as servers do: beside the conversation.
+func Refuse(_ string, channel ssh.Channel) bool {
+	fmt.Fprintln(channel.Stderr(), "text of the server")
+	return true
 }
 
 // Disturb sets what comes before git; nil for nothing.

@@ -10,6 +10,8 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -310,6 +312,30 @@ func TestProxies(t *testing.T) {
 				t.Errorf("it made %d connections all the same", used)
 			}
 		})
+	}
+}
+
+// TestProxyWithTLS is not parallel: it is the first here to ask whom this machine trusts, which is asked once.
+func TestProxyWithTLS(t *testing.T) {
+	server, proxy := gittest.NewSSH(t), gittest.NewProxy(t, "https", "ada", "canary")
+	through, err := url.Parse(strings.Replace(proxy.Address, "://", "://ada:canary@", 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trusted := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(trusted, proxy.CA, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("SSL_CERT_FILE", trusted)
+	t.Setenv("SSL_CERT_DIR", t.TempDir())
+	at := func(o *ssh.Options) { o.Proxy = through }
+	if err := dial(t, server, server.Secret(), at); err != nil || proxy.Used() != 1 {
+		t.Errorf("through the proxy: %v", err)
+	}
+	through.Host = strings.Replace(through.Host, "127.0.0.1", "localhost", 1) // the certificate is for other names
+	var op *net.OpError
+	if err := dial(t, server, server.Secret(), at); !errors.As(err, &op) || op.Op != "proxyconnect" || proxy.Used() != 0 {
+		t.Errorf("by a name that it has no certificate for: %v", err)
 	}
 }
 

@@ -14,8 +14,8 @@ import (
 
 // The fields that Secrets are named by.
 const (
-	secretField = "spec.secretRef"
-	proxyField  = "spec.proxySecretRef"
+	loginField = "spec.secretRef"
+	proxyField = "spec.proxySecretRef"
 )
 
 // credentials are how to reach an object's repository, and who we are there.
@@ -35,7 +35,7 @@ func (r *Reconciler) credentials(ctx context.Context, obj *sourcev1.GitRepositor
 	case err != nil && obj.Spec.SecretRef == nil:
 		return git.Credentials{}, plan.FetchProblem(sourcev1.AuthenticationFailedReason, "spec.provider %s: %v", obj.Spec.Provider, err)
 	case err != nil:
-		return git.Credentials{}, secret.Unusable(obj.Namespace, obj.Spec.SecretRef.Name, secretField, err)
+		return git.Credentials{}, secret.Unusable(obj.Namespace, obj.Spec.SecretRef.Name, loginField, err)
 	}
 	cred.Proxy = proxy
 	return cred, nil
@@ -47,7 +47,7 @@ func (r *Reconciler) secret(ctx context.Context, obj *sourcev1.GitRepository) (m
 	if ref == nil {
 		return nil, nil
 	}
-	data, problem := r.Secrets.Data(ctx, obj.Namespace, ref.Name, secretField)
+	data, problem := r.Secrets.Data(ctx, obj.Namespace, ref.Name, loginField)
 	if problem == nil {
 		problem = plan.FitsProvider(obj.Spec.Provider, obj.Namespace+"/"+ref.Name, data)
 	}
