@@ -14,6 +14,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // The fields that a ServiceAccount is named by.
@@ -38,6 +40,7 @@ type access struct {
 // access finds out whose token an object is to have, and what that depends on. The ServiceAccount is read each time, so that
 // one that is gone is no longer logged in with, whatever is kept.
 func (i *Issuer) access(ctx context.Context, c cloud, s Subject, options ...auth.Option) (*access, error) {
+	s.fresh = i.tokens.renew(s)
 	a := &access{issuer: i, cloud: c, subject: s, field: accountField}
 	name := s.ServiceAccount
 	switch {
@@ -152,7 +155,7 @@ func (a *access) assertion(ctx context.Context) (string, error) {
 
 // call has a cloud asked for a token, and says in words why it gave none.
 func (a *access) call(ctx context.Context, proxy *url.URL, ask func(provider) (auth.Token, error)) (token auth.Token, err error) {
-	w, done := a.issuer.dial(proxy)
+	w, done := a.issuer.dial(wire.Peer{Proxy: secret.Proxy{URL: proxy}})
 	defer done()
 	defer func() {
 		// The providers take for granted that an answer has all that is documented.

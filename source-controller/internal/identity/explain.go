@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
@@ -58,7 +57,9 @@ func (w *witness) explain(ctx context.Context, a *access, err error) string {
 
 // unreachable says why there is no answer.
 func (w *witness) unreachable(o outcome) string {
-	if said := wire.Explain(wire.Peer{Host: o.host, Proxy: secret.Proxy{URL: w.proxy}}, o.err); said != nil {
+	peer := w.peer
+	peer.Host = o.host
+	if said := wire.Explain(peer, o.err); said != nil {
 		return said.Error()
 	}
 	return "cannot reach " + o.host

@@ -194,9 +194,9 @@ func TestF41GitHubApp(t *testing.T) {
 	get(other, 2) // a namespace shares nothing with another
 	now.ahead = 50 * time.Minute
 	get(app(), 3)
-	fresh := app()
-	fresh.Fresh = true
-	get(fresh, 4)
+	i.Refused("GitRepository", "team", "podinfo")
+	get(app(), 4)
+	get(app(), 4)
 }
 
 // TestS20GitHubRefuses: GitHub's documented errors, in words that have nothing of what was sent and are the same each time.
@@ -216,7 +216,7 @@ func TestS20GitHubRefuses(t *testing.T) {
 		"no installation":     {changes: map[string]string{"githubAppInstallationID": "43"}, says: []string{"404", "githubAppInstallationID"}},
 		"no owner":            {changes: map[string]string{"githubAppInstallationID": "", "githubAppInstallationOwner": "nobody"}, says: []string{"404", "githubAppInstallationOwner"}},
 		"asked too often":     {github: &github{status: 403, header: map[string]string{"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "9999999999"}}, says: []string{"too often"}},
-		"asked too fast":      {github: &github{status: 429, header: map[string]string{"Retry-After": "60"}}, says: []string{"answers 429"}},
+		"asked too fast":      {github: &github{status: 429, header: map[string]string{"Retry-After": "60"}}, says: []string{"too often", "429"}},
 		"down":                {github: &github{status: 502}, says: []string{"answers 502 Bad Gateway"}},
 		"no token":            {github: &github{empty: true}, says: []string{"no token", "githubAppBaseURL"}},
 		"unknown authority":   {private: true, says: []string{"unknown authority", "ca.crt of spec.secretRef"}},
@@ -272,4 +272,48 @@ func TestGitHubHangs(t *testing.T) {
 	}()
 	_, err := issuer(t, nil).GitHubApp(ctx, app(), g.secret(nil), secret.TLS{})
 	noSecret(t, problem(t, err, "api.github.com did not give a token in time").Message)
+}
+
+// TestS25GitHubRedirects: what an App signs is for the host of its API, and for no other that it names.
+func TestS25GitHubRedirects(t *testing.T) {
+	g := (&github{}).start(t, "api.github.com", "")
+	for _, elsewhere := range []string{"https://elsewhere.example.com", "http://elsewhere.example.com"} {
+		outside.serve(t, "api.github.com", func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
+		})
+		outside.serve(t, "elsewhere.example.com", func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s got %v", elsewhere, r.Header) })
+		_, err := issuer(t, nil).GitHubApp(t.Context(), app(), g.secret(nil), secret.TLS{})
+		says(t, err, "api.github.com gives no token, and answers 307")
+	}
+}
+
+// FuzzParseApp: whatever a Secret holds, an error names keys and not values, and an App that is taken has all that it needs.
+func FuzzParseApp(f *testing.F) {
+	f.Add("7", "42", "", "KEY", "")
+	f.Add(" 7\n", "", "acme", "KEY", "https://github.example.com/api/v3/")
+	f.Add("-1", "0", "a/../b", "", "ftp://u:p@h")
+	f.Fuzz(func(t *testing.T, id, installation, owner, key, base string) {
+		data := map[string][]byte{}
+		for name, value := range map[string]string{
+			"githubAppID": id, "githubAppInstallationID": installation, "githubAppInstallationOwner": owner,
+			"githubAppPrivateKey": key, "githubAppBaseURL": base,
+		} {
+			data[name] = []byte(value)
+		}
+		used, host, err := identity.ParseApp(data)
+		if err != nil {
+			for _, value := range []string{installation, owner, key, base} {
+				if len(value) > 40 && strings.Contains(err.Error(), value) {
+					t.Errorf("the error quotes a value: %v", err)
+				}
+			}
+			return
+		}
+		if host == "" || len(used["githubAppID"]) == 0 || len(used["githubAppPrivateKey"]) == 0 {
+			t.Errorf("an App without what it needs was taken: host %q", host)
+		}
+		if (len(used["githubAppInstallationID"]) == 0) == (len(used["githubAppInstallationOwner"]) == 0) {
+			t.Error("an App with both or neither of installation and owner was taken")
+		}
+	})
 }

@@ -67,11 +67,18 @@ type Subject struct {
 	ServiceAccount string
 	// Proxy is what clouds are reached through; nil: what the environment says.
 	Proxy *url.URL
-	// Fresh asks for new tokens, for the ones that are kept were refused.
-	Fresh bool
 	// STSEndpoint is where AWS exchanges tokens, of a Bucket's spec.sts; empty: where it does for the region.
 	STSEndpoint string
+
+	fresh bool // those that are kept were refused
 }
+
+// Refused says that what an object was given was not taken: it gets new tokens the next time, whatever is kept.
+func (i *Issuer) Refused(kind, namespace, name string) {
+	i.tokens.refused.Store(object{kind, namespace, name}, true)
+}
+
+type object struct{ kind, namespace, name string }
 
 // Forget ends the metrics of an object that is deleted.
 func (i *Issuer) Forget(kind, namespace, name string) { i.tokens.forget(kind, namespace, name) }

@@ -153,7 +153,7 @@ func TestF41TokensEnd(t *testing.T) {
 	s := account(t, awsAccount())
 	for _, step := range []struct {
 		ahead    time.Duration
-		fresh    bool
+		refused  bool
 		sessions int32
 		reason   string
 	}{
@@ -166,7 +166,9 @@ func TestF41TokensEnd(t *testing.T) {
 		{2 * time.Hour, false, 4, "all are old"},
 		{-24 * time.Hour, false, 4, "a clock that was put back makes no token older"},
 	} {
-		now.ahead, s.Fresh = step.ahead, step.fresh
+		if now.ahead = step.ahead; step.refused {
+			i.Refused(s.Kind, s.Namespace, s.Name)
+		}
 		if _, err := i.Registry(t.Context(), "aws", s, ecr); err != nil {
 			t.Fatal(err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/auth"
@@ -25,6 +26,7 @@ type tokens struct {
 	ttl     time.Duration
 	clock   func() time.Time
 	flights singleflight.Group
+	refused sync.Map // of objects
 }
 
 // kept is a token, and until when it may be used.
@@ -49,7 +51,7 @@ func newTokens(o Options, metrics prometheus.Registerer) (*tokens, error) {
 // get returns the token that is kept by a name, or a new one. It ends when the context does; the request goes on for those
 // that want the same one.
 func (t *tokens) get(ctx context.Context, s Subject, name string, fetch func(context.Context) (auth.Token, error)) (auth.Token, error) {
-	if token, ok := t.find(name); ok && !s.Fresh {
+	if token, ok := t.find(name); ok && !s.fresh {
 		t.event(s, cache.CacheEventTypeHit)
 		return token, nil
 	}
@@ -106,6 +108,12 @@ func (t *tokens) keep(name string, token auth.Token) {
 	_ = t.lru.Set(name, kept{token, t.clock().Add(life)}) // it fails never
 }
 
+// renew reports, once, that what an object was given was refused.
+func (t *tokens) renew(s Subject) bool {
+	_, refused := t.refused.LoadAndDelete(object{s.Kind, s.Namespace, s.Name})
+	return refused
+}
+
 func (t *tokens) event(s Subject, what string) {
 	if t.lru != nil {
 		t.lru.RecordCacheEvent(what, s.Kind, s.Name, s.Namespace, cache.OperationReconcile)
@@ -113,6 +121,7 @@ func (t *tokens) event(s Subject, what string) {
 }
 
 func (t *tokens) forget(kind, namespace, name string) {
+	t.refused.Delete(object{kind, namespace, name})
 	if t.lru == nil {
 		return
 	}

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
@@ -26,8 +25,8 @@ var errLongAnswer = errors.New("the answer has more than 1 MiB")
 // witness is the connection that one token is asked for on. It remembers how the last request ended: what the clouds'
 // libraries make of that is sometimes a text, with all that the server sent. It is safe for concurrent use.
 type witness struct {
-	base  http.RoundTripper
-	proxy *url.URL
+	base http.RoundTripper
+	peer wire.Peer
 
 	mu   sync.Mutex
 	last outcome
@@ -37,14 +36,15 @@ type witness struct {
 type outcome struct {
 	host   string // empty: nothing was asked
 	status int
+	header http.Header
 	body   []byte
 	err    error
 }
 
-// dial returns a connection through a proxy, and what to call when it is over.
-func (i *Issuer) dial(proxy *url.URL) (*witness, func()) {
-	rt, done := i.pool.Transport(wire.Peer{Proxy: secret.Proxy{URL: proxy}})
-	return &witness{base: rt, proxy: proxy}, done
+// dial returns a connection to a peer, and what to call when it is over.
+func (i *Issuer) dial(peer wire.Peer) (*witness, func()) {
+	rt, done := i.pool.Transport(peer)
+	return &witness{base: rt, peer: peer}, done
 }
 
 // client is for the libraries. A token endpoint redirects nobody: what is sent there is for nobody else.
@@ -65,6 +65,7 @@ func (w *witness) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	response.Body = wire.Capped(response.Body, maxAnswer, errLongAnswer)
+	o.header = response.Header
 	if o.status = response.StatusCode; o.status >= http.StatusMultipleChoices {
 		o.body = peek(response)
 	}
