@@ -22,7 +22,6 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/config"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
-	"github.com/sluice-gitops/sluice/source-controller/internal/controller/ocirepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/source-controller/internal/measure"
@@ -31,7 +30,6 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
-	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // clones is the folder of bare clones inside the storage.
@@ -87,11 +85,7 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	}).Setup(mgr, options); err != nil {
 		return err
 	}
-	if err := (&ocirepository.Reconciler{
-		Runner:  runner[*sourcev1.OCIRepository](reporter(sourcev1.OCIRepositoryKind), files),
-		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Clouds: issuer, Connections: wire.NewPool(),
-		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
-	}).Setup(mgr, options); err != nil {
+	if err := setupOCIRepositories(mgr, cfg, runner[*sourcev1.OCIRepository](reporter(sourcev1.OCIRepositoryKind), files), issuer); err != nil {
 		return err
 	}
 	if err := (&helmchart.Reconciler{

@@ -32,6 +32,8 @@ type Outcome = attempt.Outcome[*sourcev1.OCIRepository]
 // Clouds logs in to the registries of clouds.
 type Clouds interface {
 	Registry(ctx context.Context, provider string, s identity.Subject, repository string) (secret.Login, error)
+	// Forget ends what is measured of an object.
+	Forget(kind, namespace, name string)
 }
 
 // Reconciler reconciles OCIRepositories. Every exported field must be set.
@@ -42,6 +44,8 @@ type Reconciler struct {
 	Secrets secret.Reader
 	// Clouds logs in where spec.provider says so.
 	Clouds Clouds
+	// Signatures verifies where spec.verify says so.
+	Signatures Signatures
 	// Connections are those to registries.
 	Connections *wire.Pool
 	// Limits bound an artifact.
@@ -92,6 +96,7 @@ func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.OCIRepository, o
 // Remove implements [attempt.Kind].
 func (r *Reconciler) Remove(_ context.Context, obj *sourcev1.OCIRepository) error {
 	r.memories.forget(obj.UID)
+	r.Clouds.Forget(sourcev1.OCIRepositoryKind, obj.Namespace, obj.Name)
 	return nil
 }
 
