@@ -531,7 +531,13 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 // TestBucketExamplesAreValid: the API server takes each example as it is written.
 func TestBucketExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	found, err := filepath.Glob("../../../charts/sluice/examples/sources/bucket-*.yaml")
+	examplesAreValid(t, "bucket-*.yaml")
+}
+
+// examplesAreValid has the API server look at examples.
+func examplesAreValid(t *testing.T, pattern string) {
+	t.Helper()
+	found, err := filepath.Glob("../../../charts/sluice/examples/sources/" + pattern)
 	if err != nil || len(found) == 0 {
 		t.Fatalf("%d examples, %v", len(found), err)
 	}

@@ -450,6 +450,12 @@ func TestOCISpecsThatCannotBeServed(t *testing.T) {
 	}
 }
 
+// TestOCIExamplesAreValid: the API server takes each example as it is written.
+func TestOCIExamplesAreValid(t *testing.T) {
+	t.Parallel()
+	examplesAreValid(t, "oci-*.yaml")
+}
+
 // ociSecret creates a Secret beside an object.
 func ociSecret(t testing.TB, namespace, name string, kind corev1.SecretType, data map[string][]byte) {
 	t.Helper()
