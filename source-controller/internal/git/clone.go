@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/go-git/go-billy/v5/osfs"
 	"github.com/go-git/go-git/v5/plumbing"
@@ -24,8 +25,9 @@ const (
 	objectCache = 16 * cache.MiByte
 	// largeObject is from which size on a file is read from disk piece by piece.
 	largeObject = 4 << 20
-	// tip is the reference to what was fetched last: what the next fetch need not bring.
-	tip plumbing.ReferenceName = "refs/sluice/tip"
+	// tip is where the references to what was fetched are: what the next fetch need not bring. Objects that share a clone follow
+	// different branches.
+	tip plumbing.ReferenceName = "refs/sluice/tips/"
 )
 
 // Clone is one bare clone on disk. It is for one goroutine at a time, and must be closed.
@@ -66,7 +68,7 @@ func (c *Clone) Remove() error {
 // Fetch brings a target's commit, and of its history nothing if the server allows it. The session must have an
 // advertisement. If it fails the clone is as it was, unless that was damaged: then it is gone.
 func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
-	_, err := readCommit(c.open(), t.Commit)
+	err := hasTarget(c.open(), t)
 	if err == nil {
 		return nil
 	}
@@ -76,7 +78,7 @@ func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
 		}
 	}
 	if wants := s.wants(t); len(wants) > 0 {
-		err := c.increment(ctx, s, wants, t.Commit)
+		err := c.increment(ctx, s, wants, t)
 		switch {
 		case errors.Is(err, ErrNoCommit) && t.Object != "":
 			return fmt.Errorf("%w, and %s points at it: let it point at a commit, or correct spec.ref", err, t.Ref)
@@ -91,7 +93,7 @@ func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
 	if len(wants) == 0 {
 		return missing(t)
 	}
-	err = c.replace(ctx, s, wants, t.Commit, true)
+	err = c.replace(ctx, s, wants, t, true)
 	if errors.Is(err, ErrNoCommit) {
 		return missing(t)
 	}
@@ -107,11 +109,11 @@ func missing(t plan.Target) error {
 }
 
 // increment fetches into the clone if it is good for that, and makes a new one otherwise.
-func (c *Clone) increment(ctx context.Context, s *Session, wants []plumbing.Hash, commit string) error {
+func (c *Clone) increment(ctx context.Context, s *Session, wants []plumbing.Hash, t plan.Target) error {
 	if !c.extendable() {
-		return c.replace(ctx, s, wants, commit, false)
+		return c.replace(ctx, s, wants, t, false)
 	}
-	err := fill(ctx, c.open(), c.dir, s, wants, commit, false)
+	err := fill(ctx, c.open(), c.dir, s, wants, t, false)
 	if !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrNoCommit) || ctx.Err() != nil {
 		return err
 	}
@@ -119,7 +121,7 @@ func (c *Clone) increment(ctx context.Context, s *Session, wants []plumbing.Hash
 	if err := c.Remove(); err != nil {
 		return err
 	}
-	return c.replace(ctx, s, wants, commit, false)
+	return c.replace(ctx, s, wants, t, false)
 }
 
 // extendable reports whether it is better to fetch into the clone than to fetch it afresh.
@@ -140,7 +142,7 @@ func (c *Clone) extendable() bool {
 }
 
 // replace fetches into a new folder, which takes the clone's place when it is complete.
-func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, commit string, history bool) (err error) {
+func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, t plan.Target, history bool) (err error) {
 	dir, err := os.MkdirTemp(filepath.Dir(c.dir), filepath.Base(c.dir)+newMark)
 	if err != nil {
 		return stored("create", err)
@@ -150,7 +152,7 @@ func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, 
 			err = errors.Join(err, stored("remove what was half fetched", left))
 		}
 	}()
-	if err := fillNew(ctx, dir, s, wants, commit, history); err != nil {
+	if err := fillNew(ctx, dir, s, wants, t, history); err != nil {
 		return err
 	}
 	if err := c.Remove(); err != nil {
@@ -162,41 +164,76 @@ func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, 
 	return nil
 }
 
-func fillNew(ctx context.Context, dir string, s *Session, wants []plumbing.Hash, commit string, history bool) (err error) {
+func fillNew(ctx context.Context, dir string, s *Session, wants []plumbing.Hash, t plan.Target, history bool) (err error) {
 	into := openStorage(dir)
 	defer func() { err = errors.Join(err, into.Close()) }()
 	if err := into.Init(); err != nil {
 		return stored("create", err)
 	}
-	return fill(ctx, into, dir, s, wants, commit, history)
+	return fill(ctx, into, dir, s, wants, t, history)
 }
 
 // fill fetches into a storage, which lies in dir.
 func fill(
-	ctx context.Context, into *filesystem.Storage, dir string, s *Session, wants []plumbing.Hash, commit string, history bool,
+	ctx context.Context, into *filesystem.Storage, dir string, s *Session, wants []plumbing.Hash, t plan.Target, history bool,
 ) error {
 	if err := removePartial(dir); err != nil {
 		return err
 	}
-	if err := s.fetch(ctx, into, wants, tipOf(into), history); err != nil {
-		return errors.Join(err, removePartial(dir))
-	}
-	if _, err := readCommit(into, commit); err != nil {
+	haves, err := tips(into)
+	if err != nil {
 		return err
 	}
-	if err := into.SetReference(plumbing.NewHashReference(tip, plumbing.NewHash(commit))); err != nil {
+	if err := s.fetch(ctx, into, wants, haves, history); err != nil {
+		return errors.Join(err, removePartial(dir))
+	}
+	if err := hasTarget(into, t); err != nil {
+		return err
+	}
+	if err := into.SetReference(plumbing.NewHashReference(tip+plumbing.ReferenceName(t.Commit), plumbing.NewHash(t.Commit))); err != nil {
 		return stored("note what was fetched", err)
 	}
 	return nil
 }
 
-// tipOf is the commit of the last fetch, if it is there.
-func tipOf(s *filesystem.Storage) plumbing.Hash {
-	ref, err := s.Reference(tip)
-	if err != nil || s.HasEncodedObject(ref.Hash()) != nil {
-		return plumbing.ZeroHash
+// hasTarget reports whether a target's commit is there, and the annotated tag that it was found by: what [readCommit] says.
+func hasTarget(s *filesystem.Storage, t plan.Target) error {
+	if _, err := readCommit(s, t.Commit); err != nil {
+		return err
 	}
-	return ref.Hash()
+	if t.Object == "" || t.Object == t.Commit {
+		return nil
+	}
+	if !has(s, plumbing.NewHash(t.Object)) {
+		return fmt.Errorf("%w: there is no tag %s", ErrNoCommit, t.Object)
+	}
+	return nil
+}
+
+// has reports whether an object can be read. (HasEncodedObject of a storage with exclusive access finds nothing in packs.)
+func has(s *filesystem.Storage, hash plumbing.Hash) bool {
+	_, err := s.EncodedObject(plumbing.AnyObject, hash)
+	return err == nil
+}
+
+// tips are the commits that were fetched since the clone was made, if they are there.
+func tips(s *filesystem.Storage) ([]plumbing.Hash, error) {
+	refs, err := s.IterReferences()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	defer refs.Close()
+	var all []plumbing.Hash
+	err = refs.ForEach(func(ref *plumbing.Reference) error {
+		if strings.HasPrefix(ref.Name().String(), tip.String()) && has(s, ref.Hash()) {
+			all = append(all, ref.Hash())
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	return all, nil
 }
 
 // removePartial removes packs that a killed or failed fetch did not finish.

@@ -155,9 +155,9 @@ type objects interface {
 	Shallow() ([]plumbing.Hash, error)
 }
 
-// fetch asks for objects and stores them. tip is what the store has already, zero for nothing; without history only the
-// wanted commits themselves come.
-func (s *Session) fetch(ctx context.Context, into objects, wants []plumbing.Hash, tip plumbing.Hash, history bool) error {
+// fetch asks for objects and stores them. haves are the commits that the store has already; without history only the wanted
+// commits themselves come.
+func (s *Session) fetch(ctx context.Context, into objects, wants, haves []plumbing.Hash, history bool) error {
 	req := packp.NewUploadPackRequestFromCapabilities(s.advertised.Capabilities)
 	req.Wants = wants
 	if s.advertised.Capabilities.Supports(capability.NoProgress) {
@@ -170,9 +170,7 @@ func (s *Session) fetch(ctx context.Context, into objects, wants []plumbing.Hash
 			return fmt.Errorf("ask for objects: %w", err)
 		}
 	}
-	if !tip.IsZero() {
-		req.Haves = []plumbing.Hash{tip}
-	}
+	req.Haves = haves
 	if !history && s.advertised.Capabilities.Supports(capability.Shallow) {
 		if err := shallow(req, into); err != nil {
 			return err

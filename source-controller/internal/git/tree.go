@@ -54,7 +54,7 @@ func readCommit(s *filesystem.Storage, commit string) (*object.Commit, error) {
 	switch {
 	case err == nil && found.Type() != plumbing.CommitObject:
 		return nil, fmt.Errorf("%w: %s is a %s", ErrNoCommit, commit, found.Type())
-	case errors.Is(err, plumbing.ErrObjectNotFound) && s.HasEncodedObject(hash) != nil:
+	case errors.Is(err, plumbing.ErrObjectNotFound):
 		return nil, fmt.Errorf("%w: there is no commit %s", ErrNoCommit, commit)
 	case err != nil:
 		return nil, fmt.Errorf("%w: commit %s", ErrCorrupt, commit)
