@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
-	"github.com/go-git/go-git/v5/plumbing/storer"
 )
 
 // headerSize is how long a pack's start is: the letters PACK, a version, and how many objects follow.
@@ -19,20 +19,17 @@ const headerSize = 12
 // and reads each into memory: what is too much must be found on the way in, because twelve bytes can promise more than
 // there is memory, and a few megabytes can be gigabytes when they are unpacked. If it fails, what is left of the pack is
 // a temporary file.
-func receive(ctx context.Context, into storer.PackfileWriter, pack io.Reader, l Limits) error {
+func receive(ctx context.Context, into objects, pack io.Reader, l Limits) error {
 	var header [headerSize]byte
-	if _, err := io.ReadFull(pack, header[:]); err != nil {
-		return fmt.Errorf("read header of pack: %w", err)
-	}
-	if count := int64(binary.BigEndian.Uint32(header[8:])); count > l.Objects {
-		return fmt.Errorf("%w: the fetch has %d objects, and %d are taken", ErrTooLarge, count, l.Objects)
+	if err := readHeader(pack, &header, l); err != nil {
+		return err
 	}
 	w, err := into.PackfileWriter()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
-	through := &tee{r: io.MultiReader(bytes.NewReader(header[:]), pack), w: w}
-	found := inspect(ctx, through, l)
+	through := &tee{r: headed(header, pack), w: w}
+	found := inspect(ctx, through, l, func(plumbing.Hash) {})
 	// Closing waits for the index; of a pack that was refused it says only that it is not whole.
 	closed := w.Close()
 	switch {
@@ -42,6 +39,22 @@ func receive(ctx context.Context, into storer.PackfileWriter, pack io.Reader, l 
 		return found
 	}
 	return closed
+}
+
+// readHeader reads the start of a pack, and refuses one that promises too much.
+func readHeader(pack io.Reader, header *[headerSize]byte, l Limits) error {
+	if _, err := io.ReadFull(pack, header[:]); err != nil {
+		return fmt.Errorf("read header of pack: %w", err)
+	}
+	if count := int64(binary.BigEndian.Uint32(header[8:])); count > l.Objects {
+		return fmt.Errorf("%w: the fetch has %d objects, and %d are taken", ErrTooLarge, count, l.Objects)
+	}
+	return nil
+}
+
+// headed is a pack again whose start was read.
+func headed(header [headerSize]byte, pack io.Reader) io.Reader {
+	return io.MultiReader(bytes.NewReader(header[:]), pack)
 }
 
 // tee writes what is read. Of what went wrong it keeps the cause, which not every reader of it passes on.
@@ -62,8 +75,9 @@ func (t *tee) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// inspect reads a pack to its end, and fails at the first thing in it that is beyond the limits.
-func inspect(ctx context.Context, pack io.Reader, l Limits) error {
+// inspect reads a pack to its end, and fails at the first thing in it that is beyond the limits. base is told what deltas start
+// from, of those that name it by its hash.
+func inspect(ctx context.Context, pack io.Reader, l Limits, base func(plumbing.Hash)) error {
 	scanner := packfile.NewScanner(pack)
 	_, count, err := scanner.Header()
 	if err != nil {
@@ -74,7 +88,7 @@ func inspect(ctx context.Context, pack io.Reader, l Limits) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		size, err := inspectObject(scanner, l)
+		size, err := inspectObject(scanner, l, base)
 		if err != nil {
 			return err
 		}
@@ -90,13 +104,16 @@ func inspect(ctx context.Context, pack io.Reader, l Limits) error {
 }
 
 // inspectObject reads the next object and returns how large it is when it is unpacked.
-func inspectObject(scanner *packfile.Scanner, l Limits) (int64, error) {
+func inspectObject(scanner *packfile.Scanner, l Limits, base func(plumbing.Hash)) (int64, error) {
 	header, err := scanner.NextObjectHeader()
 	if err != nil {
 		return 0, err
 	}
 	if header.Length > l.Object {
 		return 0, tooLarge(l)
+	}
+	if header.Type == plumbing.REFDeltaObject {
+		base(header.Reference)
 	}
 	var start prefix
 	// The scanner itself refuses content that is longer than its header says.

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"path/filepath"
 	"runtime"
 	"testing"
 
@@ -86,9 +87,10 @@ func TestBombsAreFoundBeforeTheyAreUnpacked(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			err := receive(t.Context(), openStorage(t.TempDir()), bytes.NewReader(sent), limits)
+			thin := receiveThin(t.Context(), openStorage(t.TempDir()), bytes.NewReader(sent), limits)
 			runtime.ReadMemStats(&after)
-			if !errors.Is(err, ErrTooLarge) {
-				t.Errorf("got %v: %s", err, tc.reason)
+			if !errors.Is(err, ErrTooLarge) || !errors.Is(thin, ErrTooLarge) {
+				t.Errorf("got %v and %v: %s", err, thin, tc.reason)
 			}
 			if took := after.TotalAlloc - before.TotalAlloc; took > large/2 {
 				t.Errorf("%d bytes of memory were taken: %s", took, tc.reason)
@@ -105,6 +107,11 @@ func FuzzReceive(f *testing.F) {
 	f.Fuzz(func(t *testing.T, sent []byte) {
 		limits := DefaultLimits()
 		limits.Object, limits.Objects = 1<<20, 100
-		_ = receive(t.Context(), openStorage(t.TempDir()), bytes.NewReader(sent), limits) // it must only end
+		dir := t.TempDir()
+		_ = receive(t.Context(), openStorage(dir), bytes.NewReader(sent), limits) // it must only end
+		_ = receiveThin(t.Context(), openStorage(dir), bytes.NewReader(sent), limits)
+		if left, err := filepath.Glob(filepath.Join(dir, "objects", "pack", thinFile+"*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
 	})
 }

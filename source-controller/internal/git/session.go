@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	billy "github.com/go-git/go-billy/v5"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
@@ -153,6 +154,8 @@ type objects interface {
 	storer.PackfileWriter
 	SetShallow([]plumbing.Hash) error
 	Shallow() ([]plumbing.Hash, error)
+	EncodedObject(plumbing.ObjectType, plumbing.Hash) (plumbing.EncodedObject, error)
+	Filesystem() billy.Filesystem
 }
 
 // fetch asks for objects and stores them. haves are the commits that the store has already; without history only the wanted
@@ -170,7 +173,14 @@ func (s *Session) fetch(ctx context.Context, into objects, wants, haves []plumbi
 			return fmt.Errorf("ask for objects: %w", err)
 		}
 	}
-	req.Haves = haves
+	store := receive
+	if req.Haves = haves; len(haves) > 0 {
+		// Every server has it; go-git, which cannot read such packs, takes it off what a server advertises.
+		if err := req.Capabilities.Set(capability.ThinPack); err != nil {
+			return fmt.Errorf("ask for objects: %w", err)
+		}
+		store = receiveThin
+	}
 	if !history && s.advertised.Capabilities.Supports(capability.Shallow) {
 		if err := shallow(req, into); err != nil {
 			return err
@@ -180,7 +190,7 @@ func (s *Session) fetch(ctx context.Context, into objects, wants, haves []plumbi
 	if err != nil {
 		return s.describe(ctx, err)
 	}
-	err = receive(ctx, into, demultiplex(req.Capabilities, res), s.limits)
+	err = store(ctx, into, demultiplex(req.Capabilities, res), s.limits)
 	if closed := res.Close(); err == nil {
 		err = closed
 	}
