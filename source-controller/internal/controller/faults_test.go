@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
 )
 
@@ -182,9 +183,14 @@ func largest(t *testing.T, obj *sourcev1.GitRepository) (file string) {
 	return file
 }
 
+// clonesOf matches the folder of an object's clone, and those of its submodules.
+func clonesOf(obj *sourcev1.GitRepository) string {
+	return filepath.Join(shared.storage, ".git-cache", gitrepository.CloneOf(obj)+"*")
+}
+
 func cloneFiles(t *testing.T, obj *sourcev1.GitRepository) (files []string) {
 	t.Helper()
-	clones, err := filepath.Glob(filepath.Join(shared.storage, ".git-cache", string(obj.UID)+"-*"))
+	clones, err := filepath.Glob(clonesOf(obj))
 	if err != nil || len(clones) != 1 {
 		t.Fatalf("clones: %v, %v", clones, err)
 	}

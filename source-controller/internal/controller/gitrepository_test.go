@@ -371,13 +371,9 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 			change: func(s *sourcev1.GitRepositorySpec) { s.Reference.Branch = strings.Repeat("x", 50_000) },
 			reason: "GitOperationFailed", text: "xxx…",
 		},
-		"signatures": {
-			url: repo.URL,
-			change: func(s *sourcev1.GitRepositorySpec) {
-				s.Verification = &sourcev1.GitRepositoryVerification{SecretRef: meta.LocalObjectReference{Name: "keys"}}
-				s.RecurseSubmodules = true
-			},
-			reason: "InvalidSpec", text: "spec.verify, spec.recurseSubmodules", stalls: true,
+		"not served": {
+			url: repo.URL, change: func(s *sourcev1.GitRepositorySpec) { s.RecurseSubmodules = true },
+			reason: "InvalidSpec", text: "spec.recurseSubmodules", stalls: true,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -501,7 +497,7 @@ func TestLostAndDamagedArtifactsAreMadeAgain(t *testing.T) {
 	until(t, obj, func() error { return isReady(obj) })
 	file := filepath.Join(shared.storage, obj.Status.Artifact.Path)
 	artifact := obj.Status.Artifact.DeepCopy()
-	clones := filepath.Join(shared.storage, ".git-cache", string(obj.UID)+"-*")
+	clones := clonesOf(obj)
 	for name, damage := range map[string]func() error{
 		"file lost":       func() error { return os.Remove(file) },
 		"file damaged":    func() error { return os.WriteFile(file, []byte("damaged"), 0o600) },
@@ -563,7 +559,7 @@ func TestSuspendAndDelete(t *testing.T) {
 		t.Fatal(err)
 	}
 	gone(t, obj)
-	left, err := filepath.Glob(filepath.Join(shared.storage, ".git-cache", string(obj.UID)+"*"))
+	left, err := filepath.Glob(clonesOf(obj))
 	if _, gone := os.Stat(folder); !errors.Is(gone, os.ErrNotExist) || err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v %v %v", gone, left, err)
 	}

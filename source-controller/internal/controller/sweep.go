@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/bucket"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/gitrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
@@ -22,8 +23,8 @@ import (
 // of it is on disk; so nothing of a new object is taken for an old one's.
 func sweep(ctx context.Context, reader client.Reader, files *store.Store, cache *git.Cache, records *bucket.Records) error {
 	failed := errors.Join(
-		keepUIDs(ctx, reader, func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, cache.Keep),
-		keepUIDs(ctx, reader, func() client.ObjectList { return &sourcev1.BucketList{} }, records.Keep),
+		keepUsed(ctx, reader, func() client.ObjectList { return &sourcev1.GitRepositoryList{} }, cloneOf, cache.Keep),
+		keepUsed(ctx, reader, func() client.ObjectList { return &sourcev1.BucketList{} }, uidOf, records.Keep),
 	)
 	for _, k := range kinds() {
 		failed = errors.Join(failed, files.Keep(k.name, exists(ctx, reader, k.new)))
@@ -39,28 +40,45 @@ func exists(ctx context.Context, reader client.Reader, obj func() client.Object)
 	}
 }
 
-// keepUIDs removes what objects of a kind left by their UID. While they cannot be listed, all count as existing.
-func keepUIDs(ctx context.Context, reader client.Reader, list func() client.ObjectList, keep func(live func(uid string) bool) error) error {
-	uids := sync.OnceValues(func() (map[string]bool, error) { return listUIDs(ctx, reader, list()) })
+// keepUsed removes what no object of a kind uses, by the key under which each has something. While they cannot be listed, all
+// counts as used.
+func keepUsed(
+	ctx context.Context, reader client.Reader, list func() client.ObjectList, key func(client.Object) string,
+	keep func(live func(key string) bool) error,
+) error {
+	used := sync.OnceValues(func() (map[string]bool, error) { return keysInUse(ctx, reader, list(), key) })
 	var failed error
-	err := keep(func(uid string) bool {
+	err := keep(func(key string) bool {
 		var live map[string]bool
-		live, failed = uids()
-		return failed != nil || live[uid]
+		live, failed = used()
+		return failed != nil || live[key]
 	})
 	return errors.Join(failed, err)
 }
 
-func listUIDs(ctx context.Context, reader client.Reader, list client.ObjectList) (map[string]bool, error) {
+func keysInUse(
+	ctx context.Context, reader client.Reader, list client.ObjectList, key func(client.Object) string,
+) (map[string]bool, error) {
 	if err := reader.List(ctx, list); err != nil {
 		return nil, fmt.Errorf("list objects: %w", err)
 	}
-	live := map[string]bool{}
+	used := map[string]bool{}
 	err := meta.EachListItem(list, func(item runtime.Object) error {
 		if obj, ok := item.(client.Object); ok {
-			live[string(obj.GetUID())] = true
+			used[key(obj)] = true
 		}
 		return nil
 	})
-	return live, err
+	return used, err
+}
+
+func uidOf(obj client.Object) string { return string(obj.GetUID()) }
+
+// cloneOf is the key of the clone that a GitRepository uses, alone or with others.
+func cloneOf(obj client.Object) string {
+	repository, ok := obj.(*sourcev1.GitRepository)
+	if !ok {
+		return ""
+	}
+	return gitrepository.CloneOf(repository)
 }

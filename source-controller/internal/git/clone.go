@@ -30,15 +30,27 @@ const (
 	tip plumbing.ReferenceName = "refs/sluice/tips/"
 )
 
-// Clone is one bare clone on disk. It is for one goroutine at a time, and must be closed.
+// Clone is one bare clone on disk, which is its holder's alone until it is closed.
 type Clone struct {
 	dir string
 	// objects is the open clone; nil until something is read. Opening reads the index of every pack.
 	objects *filesystem.Storage
+	// leave lets the next one at the clone; nil for a submodule's, which is its parent's.
+	leave func()
 }
 
-// Close releases the clone's files; no [Snapshot] of it can be read any more. The clone can: it opens again.
+// Close releases the clone, and lets the next one at it.
 func (c *Clone) Close() error {
+	err := c.shut()
+	if c.leave != nil {
+		c.leave()
+		c.leave = nil
+	}
+	return err
+}
+
+// shut closes the clone's files; no [Snapshot] of it can be read any more. The clone can: it opens again.
+func (c *Clone) shut() error {
 	if c.objects == nil {
 		return nil
 	}
@@ -58,7 +70,7 @@ func (c *Clone) Has(commit string) bool {
 
 // Remove removes the clone; the next fetch starts from nothing.
 func (c *Clone) Remove() error {
-	closed := c.Close()
+	closed := c.shut()
 	if err := os.RemoveAll(c.dir); err != nil {
 		return stored("remove", err)
 	}

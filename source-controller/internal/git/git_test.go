@@ -51,7 +51,7 @@ func newClone(t *testing.T) (*git.Clone, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	clone, err := cache.Clone("uid", "https://example.com/repo")
+	clone, err := cache.Clone(t.Context(), git.Upstream{Namespace: "team", URL: "https://example.com/repo"}, "uid")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,7 @@ func TestKilledFetchLeavesNothingBehind(t *testing.T) {
 	if _, err := poll(t, clone, repo.URL, ref, git.Credentials{}); err != nil {
 		t.Fatal(err)
 	}
-	existing, err := filepath.Glob(filepath.Join(dir, "uid-*"))
+	existing, err := filepath.Glob(filepath.Join(dir, "*"))
 	if err != nil || len(existing) != 1 {
 		t.Fatal(existing, err)
 	}
@@ -132,30 +132,6 @@ func TestKilledFetchLeavesNothingBehind(t *testing.T) {
 		t.Errorf("an unfinished pack stayed: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "*")); err != nil || len(left) != 1 || !clone.Has(first) {
-		t.Errorf("left %v, %v", left, err)
-	}
-}
-
-func TestCacheKeepsOneClonePerObject(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	cache, err := git.OpenCache(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"a-000000000000", "b-000000000000", "notours"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if _, err := cache.Clone("a", "https://example.com/elsewhere"); err != nil {
-		t.Fatal(err)
-	}
-	if err := cache.Keep(func(uid string) bool { return uid == "b" }); err != nil {
-		t.Fatal(err)
-	}
-	left, err := filepath.Glob(filepath.Join(dir, "*"))
-	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "b-000000000000" {
 		t.Errorf("left %v, %v", left, err)
 	}
 }

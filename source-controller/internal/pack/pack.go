@@ -57,8 +57,6 @@ type Limits struct {
 type Options struct {
 	// Ignore holds patterns in .gitignore's format that replace the default ones; nil for those.
 	Ignore *string
-	// Sparse lists the only folders that go in; empty for all.
-	Sparse []string
 	// Chosen is set when whoever made the tree has left out what is ignored: everything in it goes in.
 	Chosen bool
 	Limits Limits
@@ -70,7 +68,7 @@ var (
 	ErrHostile = errors.New("unsafe path")
 	// ErrTooLarge: the tree is beyond the limits.
 	ErrTooLarge = errors.New("too large")
-	// ErrNoFolder: a folder of Options.Sparse is not in the tree.
+	// ErrNoFolder: something that was asked for is not in the tree.
 	ErrNoFolder = errors.New("no such folder")
 )
 
@@ -123,7 +121,8 @@ func (p *packer) file(e Entry, mode int64) (err error) {
 	}
 	defer func() { err = errors.Join(err, content.Close()) }()
 	if p.bytes += size; p.bytes > p.limits.Bytes {
-		return fmt.Errorf("%w: the files have more than %d bytes at %s", ErrTooLarge, p.limits.Bytes, shown(e.Path))
+		return fmt.Errorf("%w: the files have more than %d bytes at %s; leave some out with spec.ignore, or raise --artifact-max-size",
+			ErrTooLarge, p.limits.Bytes, shown(e.Path))
 	}
 	if err := p.header(e, tar.Header{Name: e.Path, Typeflag: tar.TypeReg, Mode: mode, Size: size}); err != nil {
 		return err
@@ -141,6 +140,11 @@ func (p *packer) header(e Entry, h tar.Header) error {
 		return fmt.Errorf("pack %s: %w", shown(e.Path), err)
 	}
 	return nil
+}
+
+func tooMany(l Limits) error {
+	return fmt.Errorf("%w: the tree has more than %d entries; spec.ignore does not make it smaller: raise --artifact-max-files, or split it",
+		ErrTooLarge, l.Files)
 }
 
 const (

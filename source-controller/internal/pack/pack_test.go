@@ -139,7 +139,7 @@ func TestIgnore(t *testing.T) {
 	text := func(s string) *string { return &s }
 	for name, tc := range map[string]struct {
 		reason string
-		tree   files
+		tree   pack.Tree
 		o      pack.Options
 		want   string
 	}{
@@ -184,8 +184,8 @@ func TestIgnore(t *testing.T) {
 		},
 		"sparse": {
 			reason: "only those folders, and their .sourceignore",
-			tree:   files{".sourceignore": "*", "a/b/c": "1", "a/d": "1", "ab/c": "1", "e": "1"},
-			o:      pack.Options{Sparse: []string{"./a/b/"}}, want: "a/ a/b/ a/b/c",
+			tree:   pack.Only(files{".sourceignore": "*", "a/b/c": "1", "a/d": "1", "ab/c": "1", "e": "1"}, []string{"./a/b/"}, limits()),
+			want:   "a/ a/b/ a/b/c",
 		},
 		"links": {
 			reason: "a .sourceignore that is a link is not read",
@@ -206,26 +206,27 @@ func TestIgnore(t *testing.T) {
 
 func TestRefused(t *testing.T) {
 	for name, tc := range map[string]struct {
-		tree files
+		tree pack.Tree
 		o    pack.Options
 		want error
 	}{
-		"parent":           {tree: files{"../evil": "1"}, want: pack.ErrHostile},
-		"parent inside":    {tree: files{"a/../../evil": "1"}, want: pack.ErrHostile},
-		"absolute":         {tree: files{"/etc/passwd": "1"}, want: pack.ErrHostile},
-		"dot":              {tree: files{"a/./b": "1"}, want: pack.ErrHostile},
-		"empty part":       {tree: files{"a//b": "1"}, want: pack.ErrHostile},
-		"NUL":              {tree: files{"a\x00b": "1"}, want: pack.ErrHostile},
-		"git folder":       {tree: files{"x/.GIT/config": "1"}, want: pack.ErrHostile},
-		"short git folder": {tree: files{"x/GIT~1/config": "1"}, want: pack.ErrHostile},
-		"deep":             {tree: files{strings.Repeat("d/", 300) + "f": "1"}, want: pack.ErrHostile},
-		"long":             {tree: files{strings.Repeat("d", 5000): "1"}, want: pack.ErrHostile},
-		"ignored, hostile": {tree: files{"../evil.png": "1"}, want: pack.ErrHostile},
-		"many files":       {tree: files{"a": "1", "b": "1", "c": "1"}, o: pack.Options{Limits: pack.Limits{Bytes: 100, Files: 2}}, want: pack.ErrTooLarge},
-		"many bytes":       {tree: files{"a": "12345", "b": "1"}, o: pack.Options{Limits: pack.Limits{Bytes: 5, Files: 9}}, want: pack.ErrTooLarge},
-		"ignore too large": {tree: files{".sourceignore": strings.Repeat("x\n", 200_000)}, want: pack.ErrTooLarge},
-		"many patterns":    {tree: files{".sourceignore": strings.Repeat("x\n", 20_000)}, want: pack.ErrTooLarge},
-		"no such folder":   {tree: files{"a/b": "1", "c": "1"}, o: pack.Options{Sparse: []string{"c"}}, want: pack.ErrNoFolder},
+		"parent":            {tree: files{"../evil": "1"}, want: pack.ErrHostile},
+		"parent inside":     {tree: files{"a/../../evil": "1"}, want: pack.ErrHostile},
+		"absolute":          {tree: files{"/etc/passwd": "1"}, want: pack.ErrHostile},
+		"dot":               {tree: files{"a/./b": "1"}, want: pack.ErrHostile},
+		"empty part":        {tree: files{"a//b": "1"}, want: pack.ErrHostile},
+		"NUL":               {tree: files{"a\x00b": "1"}, want: pack.ErrHostile},
+		"git folder":        {tree: files{"x/.GIT/config": "1"}, want: pack.ErrHostile},
+		"short git folder":  {tree: files{"x/GIT~1/config": "1"}, want: pack.ErrHostile},
+		"deep":              {tree: files{strings.Repeat("d/", 300) + "f": "1"}, want: pack.ErrHostile},
+		"long":              {tree: files{strings.Repeat("d", 5000): "1"}, want: pack.ErrHostile},
+		"ignored, hostile":  {tree: files{"../evil.png": "1"}, want: pack.ErrHostile},
+		"many files":        {tree: files{"a": "1", "b": "1", "c": "1"}, o: pack.Options{Limits: pack.Limits{Bytes: 100, Files: 2}}, want: pack.ErrTooLarge},
+		"many bytes":        {tree: files{"a": "12345", "b": "1"}, o: pack.Options{Limits: pack.Limits{Bytes: 5, Files: 9}}, want: pack.ErrTooLarge},
+		"ignore too large":  {tree: files{".sourceignore": strings.Repeat("x\n", 200_000)}, want: pack.ErrTooLarge},
+		"many patterns":     {tree: files{".sourceignore": strings.Repeat("x\n", 20_000)}, want: pack.ErrTooLarge},
+		"no such folder":    {tree: pack.Only(files{"a/b": "1", "c": "1"}, []string{"c"}, limits()), want: pack.ErrNoFolder},
+		"hostile elsewhere": {tree: pack.Only(files{"a/b": "1", "../c": "1"}, []string{"a"}, limits()), want: pack.ErrHostile},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := archive(t, tc.tree, tc.o); !errors.Is(err, tc.want) {

@@ -21,24 +21,18 @@ const (
 // rules decide what of a tree goes in.
 type rules struct {
 	matcher gitignore.Matcher
-	sparse  []string
 }
 
 // readTree walks the tree, checks its paths and size, and reads its .sourceignore files; it opens no other. As soon as
 // there is any pattern of the user's own, of the defaults only those for version control stay. What comes later wins: the
 // file of a folder over that of the folder it is in, and spec.ignore over all.
 func readTree(ctx context.Context, tree Tree, o Options) ([]Entry, rules, error) {
-	c := collector{limits: o.Limits, sparse: cleanSparse(o.Sparse), folders: map[string]bool{}, chosen: o.Chosen}
+	c := collector{limits: o.Limits, chosen: o.Chosen}
 	if err := tree.Walk(ctx, c.visit); err != nil {
 		return nil, rules{}, err
 	}
 	if o.Chosen {
 		return c.entries, rules{matcher: sourceignore.NewMatcher(nil)}, nil
-	}
-	for _, dir := range c.sparse {
-		if !c.folders[dir] {
-			return nil, rules{}, fmt.Errorf("%w in the repository: %s", ErrNoFolder, shown(dir))
-		}
 	}
 	if o.Ignore != nil {
 		if err := c.read(strings.NewReader(*o.Ignore), nil, maxDepth); err != nil {
@@ -46,19 +40,16 @@ func readTree(ctx context.Context, tree Tree, o Options) ([]Entry, rules, error)
 		}
 	}
 	if c.count == 0 {
-		return c.entries, rules{matcher: sourceignore.NewDefaultMatcher(nil, nil), sparse: c.sparse}, nil
+		return c.entries, rules{matcher: sourceignore.NewDefaultMatcher(nil, nil)}, nil
 	}
 	patterns := sourceignore.VCSPatterns(nil)
 	for _, atDepth := range c.patterns {
 		patterns = append(patterns, atDepth...)
 	}
-	return c.entries, rules{matcher: sourceignore.NewMatcher(patterns), sparse: c.sparse}, nil
+	return c.entries, rules{matcher: sourceignore.NewMatcher(patterns)}, nil
 }
 
 func (r rules) excluded(p string, dir bool) bool {
-	if !inSparse(r.sparse, p, dir) {
-		return true
-	}
 	return r.matcher.Match(strings.Split(p, "/"), dir)
 }
 
@@ -70,8 +61,6 @@ type collector struct {
 	// walk some folders come before their parent's file.
 	patterns [maxDepth + 1][]gitignore.Pattern
 	count    int
-	sparse   []string
-	folders  map[string]bool
 	chosen   bool
 }
 
@@ -80,25 +69,13 @@ func (c *collector) visit(e Entry) error {
 		return err
 	}
 	if c.entries = append(c.entries, e); len(c.entries) > c.limits.Files {
-		return fmt.Errorf("%w: the tree has more than %d entries", ErrTooLarge, c.limits.Files)
-	}
-	if e.Kind == Dir {
-		c.note(e.Path)
-		return nil
+		return tooMany(c.limits)
 	}
 	regular := e.Kind == Regular || e.Kind == Executable
-	if c.chosen || !regular || path.Base(e.Path) != sourceignore.IgnoreFile || !inSparse(c.sparse, e.Path, false) {
+	if c.chosen || !regular || path.Base(e.Path) != sourceignore.IgnoreFile {
 		return nil
 	}
 	return c.readFile(e)
-}
-
-func (c *collector) note(dir string) {
-	for _, wanted := range c.sparse {
-		if dir == wanted {
-			c.folders[dir] = true
-		}
-	}
 }
 
 func (c *collector) readFile(e Entry) (err error) {
@@ -137,25 +114,4 @@ func (c *collector) read(r io.Reader, domain []string, depth int) error {
 		return fmt.Errorf("a line is too long: %w", err)
 	}
 	return nil
-}
-
-func cleanSparse(dirs []string) []string {
-	var clean []string
-	for _, dir := range dirs {
-		clean = append(clean, strings.TrimPrefix(path.Clean("/"+dir), "/"))
-	}
-	return clean
-}
-
-// inSparse reports whether an entry lies in one of the folders, or is a folder on the way to one.
-func inSparse(sparse []string, p string, dir bool) bool {
-	if len(sparse) == 0 {
-		return true
-	}
-	for _, wanted := range sparse {
-		if p == wanted || strings.HasPrefix(p, wanted+"/") || dir && strings.HasPrefix(wanted, p+"/") {
-			return true
-		}
-	}
-	return false
 }

@@ -40,24 +40,61 @@ func TestDecide(t *testing.T) {
 }
 
 func TestSameContent(t *testing.T) {
-	one, two := "*.md", "*.txt"
-	type spec = sourcev1.GitRepositorySpec
-	type status = sourcev1.GitRepositoryStatus
+	one, two, head, tag := "*.md", "*.txt", sourcev1.ModeGitHEAD, sourcev1.ModeGitTag
+	type object = sourcev1.GitRepository
+	verified := func(generation int64, status metav1.ConditionStatus) []metav1.Condition {
+		return []metav1.Condition{{Type: sourcev1.SourceVerifiedCondition, Status: status, ObservedGeneration: generation}}
+	}
+	include := []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "lib"}, ToPath: "lib"}}
+	artifact := func(revision, digest string) []*meta.Artifact {
+		return []*meta.Artifact{{Revision: revision, Digest: digest}}
+	}
 	for name, tc := range map[string]struct {
-		spec   spec
-		status status
-		want   bool
+		set      func(o *object)
+		included []*meta.Artifact
+		want     bool
 	}{
-		"nothing set":    {spec{}, status{}, true},
-		"ignore set":     {spec{Ignore: &one}, status{}, false},
-		"ignore same":    {spec{Ignore: &one}, status{ObservedIgnore: &one}, true},
-		"ignore changed": {spec{Ignore: &one}, status{ObservedIgnore: &two}, false},
-		"sparse set":     {spec{SparseCheckout: []string{"a"}}, status{}, false},
-		"had submodules": {spec{}, status{ObservedRecurseSubmodules: true}, false},
-		"had includes":   {spec{}, status{ObservedInclude: []sourcev1.GitRepositoryInclude{{}}}, false},
+		"nothing set":    {func(*object) {}, nil, true},
+		"ignore set":     {func(o *object) { o.Spec.Ignore = &one }, nil, false},
+		"ignore same":    {func(o *object) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &one }, nil, true},
+		"ignore changed": {func(o *object) { o.Spec.Ignore, o.Status.ObservedIgnore = &one, &two }, nil, false},
+		"sparse set":     {func(o *object) { o.Spec.SparseCheckout = []string{"a"} }, nil, false},
+		"had submodules": {func(o *object) { o.Status.ObservedRecurseSubmodules = true }, nil, false},
+		"submodules set": {func(o *object) { o.Spec.RecurseSubmodules = true }, nil, false},
+		"had includes":   {func(o *object) { o.Status.ObservedInclude = include }, nil, false},
+		"includes set":   {func(o *object) { o.Spec.Include = include }, artifact("a", "b"), false},
+		"includes same": {func(o *object) {
+			o.Spec.Include, o.Status.ObservedInclude, o.Status.IncludedArtifacts = include, include, artifact("a", "b")
+		}, artifact("a", "b"), true},
+		"included moved": {func(o *object) {
+			o.Spec.Include, o.Status.ObservedInclude, o.Status.IncludedArtifacts = include, include, artifact("a", "b")
+		}, artifact("c", "b"), false},
+		"included made anew": {func(o *object) {
+			o.Spec.Include, o.Status.ObservedInclude, o.Status.IncludedArtifacts = include, include, artifact("a", "b")
+		}, artifact("a", "c"), false},
+		"not verified yet": {func(o *object) { o.Spec.Verification = &sourcev1.GitRepositoryVerification{} }, nil, false},
+		"verified": {func(o *object) {
+			o.Spec.Verification, o.Status.SourceVerificationMode = &sourcev1.GitRepositoryVerification{Mode: "head"}, &head
+			o.Generation, o.Status.Conditions = 2, verified(2, metav1.ConditionTrue)
+		}, nil, true},
+		"another mode": {func(o *object) {
+			o.Spec.Verification, o.Status.SourceVerificationMode = &sourcev1.GitRepositoryVerification{Mode: "HEAD"}, &tag
+			o.Generation, o.Status.Conditions = 2, verified(2, metav1.ConditionTrue)
+		}, nil, false},
+		"another spec, such as another Secret": {func(o *object) {
+			o.Spec.Verification, o.Status.SourceVerificationMode = &sourcev1.GitRepositoryVerification{}, &head
+			o.Generation, o.Status.Conditions = 3, verified(2, metav1.ConditionTrue)
+		}, nil, false},
+		"found bad": {func(o *object) {
+			o.Spec.Verification, o.Status.SourceVerificationMode = &sourcev1.GitRepositoryVerification{}, &head
+			o.Generation, o.Status.Conditions = 2, verified(2, metav1.ConditionFalse)
+		}, nil, false},
+		"not asked for any more": {func(o *object) { o.Status.SourceVerificationMode = &head }, nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := plan.SameContent(tc.spec, tc.status); got != tc.want {
+			var obj object
+			tc.set(&obj)
+			if got := plan.SameContent(&obj, tc.included); got != tc.want {
 				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})

@@ -27,6 +27,12 @@ func Validate(spec sourcev1.GitRepositorySpec) *Problem {
 			return terminal(FetchProblem(ReasonInvalidSpec, "spec.sparseCheckout: %q is not a directory inside the repository", dir))
 		}
 	}
+	if p := validateIncludes(spec); p != nil {
+		return p
+	}
+	if p := validateVerification(spec); p != nil {
+		return p
+	}
 	if spec.Interval.Duration <= 0 {
 		return terminal(FetchProblem(ReasonInvalidSpec, "spec.interval: %s is not a positive duration", spec.Interval.Duration))
 	}
@@ -42,8 +48,6 @@ func unserved(spec sourcev1.GitRepositorySpec) []string {
 		name string
 		set  bool
 	}{
-		{"spec.verify", spec.Verification != nil},
-		{"spec.include", len(spec.Include) > 0},
 		{"spec.recurseSubmodules", spec.RecurseSubmodules},
 	} {
 		if f.set {

@@ -18,6 +18,17 @@ func spec(change func(*sourcev1.GitRepositorySpec)) sourcev1.GitRepositorySpec {
 	return s
 }
 
+func verify(s *sourcev1.GitRepositorySpec, mode sourcev1.GitVerificationMode, ref *sourcev1.GitRepositoryRef) {
+	s.Reference = ref
+	s.Verification = &sourcev1.GitRepositoryVerification{Mode: mode, SecretRef: meta.LocalObjectReference{Name: "keys"}}
+}
+
+func include(s *sourcev1.GitRepositorySpec, name, from, to string) {
+	s.Include = append(s.Include, sourcev1.GitRepositoryInclude{
+		GitRepositoryRef: meta.LocalObjectReference{Name: name}, FromPath: from, ToPath: to,
+	})
+}
+
 func TestValidate(t *testing.T) {
 	type s = sourcev1.GitRepositorySpec
 	for name, tc := range map[string]struct {
@@ -25,27 +36,52 @@ func TestValidate(t *testing.T) {
 		reason string
 		text   string
 	}{
-		"fine":             {change: func(*s) {}},
-		"a user name":      {change: func(x *s) { x.URL = "https://ada@example.com/x" }},
-		"sparse folders":   {change: func(x *s) { x.SparseCheckout = []string{"./a", "b/c/"} }},
-		"generic provider": {change: func(x *s) { x.Provider = "generic" }},
-		"ssh":              {change: func(x *s) { x.URL = "ssh://git@example.com:2222/x" }},
-		"ssh, no user":     {change: func(x *s) { x.URL = "ssh://example.com/x" }},
-		"ssh, IPv6":        {change: func(x *s) { x.URL = "ssh://git@[::1]:2222/x" }},
-		"ssh password":     {change: func(x *s) { x.URL = "ssh://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
-		"scp":              {change: func(x *s) { x.URL = "git@example.com:x" }, reason: "URLInvalid", text: "ssh://user@host/path"},
-		"scp, no user":     {change: func(x *s) { x.URL = "example.com:x/y" }, reason: "URLInvalid", text: "ssh://user@host/path"},
-		"scp, from root":   {change: func(x *s) { x.URL = "canary@example.com:/x" }, reason: "URLInvalid", text: "ssh://user@host/path"},
-		"file":             {change: func(x *s) { x.URL = "file:///etc" }, reason: "URLInvalid", text: "scheme"},
-		"option":           {change: func(x *s) { x.URL = "--upload-pack=x" }, reason: "URLInvalid", text: "scheme"},
-		"no host":          {change: func(x *s) { x.URL = "https:///x" }, reason: "URLInvalid", text: "no host"},
-		"password":         {change: func(x *s) { x.URL = "https://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
-		"query":            {change: func(x *s) { x.URL = "https://h/x?sig=canary" }, reason: "URLInvalid", text: "query"},
-		"submodules":       {change: func(x *s) { x.RecurseSubmodules = true }, reason: "InvalidSpec", text: "spec.recurseSubmodules"},
-		"signature":        {change: func(x *s) { x.Verification = &sourcev1.GitRepositoryVerification{} }, reason: "InvalidSpec", text: "spec.verify"},
-		"includes": {change: func(x *s) {
-			x.Include = []sourcev1.GitRepositoryInclude{{GitRepositoryRef: meta.LocalObjectReference{Name: "a"}}}
-		}, reason: "InvalidSpec", text: "spec.include"},
+		"fine":              {change: func(*s) {}},
+		"a user name":       {change: func(x *s) { x.URL = "https://ada@example.com/x" }},
+		"sparse folders":    {change: func(x *s) { x.SparseCheckout = []string{"./a", "b/c/"} }},
+		"generic provider":  {change: func(x *s) { x.Provider = "generic" }},
+		"ssh":               {change: func(x *s) { x.URL = "ssh://git@example.com:2222/x" }},
+		"ssh, no user":      {change: func(x *s) { x.URL = "ssh://example.com/x" }},
+		"ssh, IPv6":         {change: func(x *s) { x.URL = "ssh://git@[::1]:2222/x" }},
+		"ssh password":      {change: func(x *s) { x.URL = "ssh://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
+		"scp":               {change: func(x *s) { x.URL = "git@example.com:x" }, reason: "URLInvalid", text: "ssh://user@host/path"},
+		"scp, no user":      {change: func(x *s) { x.URL = "example.com:x/y" }, reason: "URLInvalid", text: "ssh://user@host/path"},
+		"scp, from root":    {change: func(x *s) { x.URL = "canary@example.com:/x" }, reason: "URLInvalid", text: "ssh://user@host/path"},
+		"file":              {change: func(x *s) { x.URL = "file:///etc" }, reason: "URLInvalid", text: "scheme"},
+		"option":            {change: func(x *s) { x.URL = "--upload-pack=x" }, reason: "URLInvalid", text: "scheme"},
+		"no host":           {change: func(x *s) { x.URL = "https:///x" }, reason: "URLInvalid", text: "no host"},
+		"password":          {change: func(x *s) { x.URL = "https://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
+		"query":             {change: func(x *s) { x.URL = "https://h/x?sig=canary" }, reason: "URLInvalid", text: "query"},
+		"submodules":        {change: func(x *s) { x.RecurseSubmodules = true }, reason: "InvalidSpec", text: "spec.recurseSubmodules"},
+		"signature":         {change: func(x *s) { verify(x, "HEAD", nil) }},
+		"as it was written": {change: func(x *s) { verify(x, "head", nil) }},
+		"tag":               {change: func(x *s) { verify(x, "Tag", &sourcev1.GitRepositoryRef{Tag: "v1"}) }},
+		"version":           {change: func(x *s) { verify(x, "TagAndHEAD", &sourcev1.GitRepositoryRef{SemVer: "*", Branch: "a"}) }},
+		"named tag":         {change: func(x *s) { verify(x, "Tag", &sourcev1.GitRepositoryRef{Name: "refs/tags/v1", Branch: "a"}) }},
+		"other mode":        {change: func(x *s) { verify(x, "none", nil) }, reason: "InvalidVerificationMode", text: `"none"`},
+		"tag of a branch":   {change: func(x *s) { verify(x, "Tag", &sourcev1.GitRepositoryRef{Branch: "v1"}) }, reason: "InvalidVerificationMode", text: "spec.ref.tag"},
+		"tag of a commit": {
+			change: func(x *s) {
+				verify(x, "TagAndHEAD", &sourcev1.GitRepositoryRef{Tag: "v1", Commit: strings.Repeat("ab", 20)})
+			},
+			reason: "InvalidVerificationMode", text: "spec.ref.tag",
+		},
+		"tag of a name": {
+			change: func(x *s) { verify(x, "Tag", &sourcev1.GitRepositoryRef{Tag: "v1", Name: "refs/heads/main"}) },
+			reason: "InvalidVerificationMode", text: "spec.ref.tag",
+		},
+		"no keys":            {change: func(x *s) { x.Verification = &sourcev1.GitRepositoryVerification{} }, reason: "VerificationError", text: "spec.verify.secretRef.name"},
+		"includes":           {change: func(x *s) { include(x, "a", "", "") }},
+		"parts":              {change: func(x *s) { include(x, "a", "./deploy", "/base/app") }},
+		"include nobody":     {change: func(x *s) { include(x, "", "", "") }, reason: "InvalidSpec", text: "spec.include[0].repository.name"},
+		"include outside":    {change: func(x *s) { include(x, "a", "../b", "") }, reason: "InvalidSpec", text: "spec.include[0].fromPath"},
+		"include to outside": {change: func(x *s) { include(x, "a", "", "b/../../c") }, reason: "InvalidSpec", text: "spec.include[0].toPath"},
+		"include over all":   {change: func(x *s) { include(x, "a", "", "./") }, reason: "InvalidSpec", text: "spec.include[0].toPath"},
+		"include too many": {change: func(x *s) {
+			for range 65 {
+				include(x, "a", "", "")
+			}
+		}, reason: "InvalidSpec", text: "65"},
 		"sparse outside":    {change: func(x *s) { x.SparseCheckout = []string{"a/../../b"} }, reason: "InvalidSpec", text: "sparseCheckout"},
 		"sparse everything": {change: func(x *s) { x.SparseCheckout = []string{"."} }, reason: "InvalidSpec", text: "sparseCheckout"},
 		"short commit":      {change: func(x *s) { x.Reference = &sourcev1.GitRepositoryRef{Commit: "abc123"} }, reason: "GitOperationFailed", text: "40"},

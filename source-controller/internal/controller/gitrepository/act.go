@@ -14,52 +14,92 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
+	"github.com/sluice-gitops/sluice/source-controller/internal/verify"
 )
+
+// rules are what goes into an artifact, beside what is in the repository.
+type rules struct {
+	ignore     *string
+	sparse     []string
+	submodules bool
+	includes   []sourcev1.GitRepositoryInclude
+	// included are the artifacts of includes.
+	included []*meta.Artifact
+}
+
+// made is an artifact that was made.
+type made struct {
+	artifact *meta.Artifact
+	subject  string
+	verified *plan.Verified
+}
 
 // act takes the step that was decided on.
 func (r *Reconciler) act(ctx context.Context, obj *sourcev1.GitRepository, o *observed) Outcome {
 	out := attempt.Start[*sourcev1.GitRepository](o.Observed)
-	out.Note = note
+	out.Note, out.Verified = note(o.included), plan.StillVerified(obj)
 	if out.Step != plan.Build {
 		return out
 	}
-	artifact, subject, problem := r.build(ctx, obj, o)
+	m, problem := r.build(ctx, obj, o)
 	out.Problem = problem
 	if problem == nil {
-		out.Artifact, out.Stored, out.Made = artifact, true, true
-		out.Change = change(subject)
+		out.Artifact, out.Verified, out.Stored, out.Made = m.artifact, m.verified, true, true
+		out.Change = change(m.subject)
 	}
 	return out
 }
 
-// build fetches the commit and stores its tree. A clone that turns out to be damaged is fetched again, once.
-func (r *Reconciler) build(ctx context.Context, obj *sourcev1.GitRepository, o *observed) (*meta.Artifact, string, *plan.Problem) {
-	clone, err := r.Clones.Clone(string(obj.UID), obj.Spec.URL)
+// build makes the artifact. A clone that turns out to be damaged is fetched again, once.
+func (r *Reconciler) build(ctx context.Context, obj *sourcev1.GitRepository, o *observed) (made, *plan.Problem) {
+	keys, problem := r.keys(ctx, obj)
+	if problem != nil {
+		return made{}, problem
+	}
+	clone, err := r.Clones.Clone(ctx, upstream(obj), string(obj.UID))
 	if err != nil {
-		return nil, "", plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
+		return made{}, fetchProblem(obj, err)
 	}
 	defer func() { _ = clone.Close() }() // what was written to it is closed already
 	for attempt := 0; ; attempt++ {
-		if err := clone.Fetch(ctx, o.session, o.target); err != nil {
-			return nil, "", fetchProblem(obj, err)
-		}
-		artifact, subject, err := r.store(ctx, obj, clone, o.target, obj.Spec.Ignore, obj.Spec.SparseCheckout)
+		m, err := r.make(ctx, obj, o, clone, keys)
 		if err == nil {
-			return artifact, subject, nil
+			return m, nil
 		}
 		if !errors.Is(err, git.ErrCorrupt) || attempt > 0 {
-			return nil, "", storeProblem(o.target.Revision, err)
+			return made{}, problemOf(o.target.Revision, err)
 		}
 		if err := clone.Remove(); err != nil {
-			return nil, "", plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
+			return made{}, fetchProblem(obj, err)
 		}
 	}
 }
 
+// make fetches a commit, verifies it if that is asked for, and stores its tree: nothing is stored before it is verified, and
+// what is verified is the very object whose tree is packed.
+func (r *Reconciler) make(
+	ctx context.Context, obj *sourcev1.GitRepository, o *observed, clone *git.Clone, keys verify.Keys,
+) (m made, err error) {
+	before := o.answer.Session.Received()
+	err = clone.Fetch(ctx, o.answer.Session, o.target)
+	o.received += o.answer.Session.Received() - before
+	if err != nil {
+		return m, fetchProblem(obj, err)
+	}
+	if m.verified, err = r.verify(obj, keys, clone, o.target); err != nil {
+		return m, err
+	}
+	m.artifact, m.subject, err = r.store(ctx, obj, clone, o.target, rules{
+		ignore: obj.Spec.Ignore, sparse: obj.Spec.SparseCheckout, submodules: obj.Spec.RecurseSubmodules,
+		includes: obj.Spec.Include, included: o.included,
+	})
+	return m, err
+}
+
 // Restore implements [attempt.Kind]: it makes the artifact from what the clone still has.
 func (r *Reconciler) Restore(ctx context.Context, obj *sourcev1.GitRepository) bool {
-	artifact := obj.Status.Artifact
-	clone, err := r.Clones.Clone(string(obj.UID), obj.Spec.URL)
+	artifact, status := obj.Status.Artifact, obj.Status
+	clone, err := r.Clones.Clone(ctx, upstream(obj), string(obj.UID))
 	if err != nil {
 		return false
 	}
@@ -69,21 +109,30 @@ func (r *Reconciler) Restore(ctx context.Context, obj *sourcev1.GitRepository) b
 		return false
 	}
 	target := plan.Target{Commit: commit, Revision: artifact.Revision}
-	again, _, err := r.store(ctx, obj, clone, target, obj.Status.ObservedIgnore, obj.Status.ObservedSparseCheckout)
+	again, _, err := r.store(ctx, obj, clone, target, rules{
+		ignore: status.ObservedIgnore, sparse: status.ObservedSparseCheckout, submodules: status.ObservedRecurseSubmodules,
+		includes: status.ObservedInclude, included: status.IncludedArtifacts,
+	})
 	return err == nil && again.Digest == artifact.Digest
 }
 
 // store packs a commit into the storage.
 func (r *Reconciler) store(
-	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, target plan.Target, ignore *string, sparse []string,
+	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, target plan.Target, rules rules,
 ) (artifact *meta.Artifact, subject string, err error) {
 	snapshot, err := clone.Snapshot(target.Commit)
 	if err != nil {
 		return nil, "", fmt.Errorf("read commit: %w", err)
 	}
+	if len(rules.includes) != len(rules.included) {
+		return nil, "", errRestoring
+	}
+	layers, done := r.layers(rules.includes, rules.included)
+	defer func() { err = errors.Join(err, done()) }()
+	tree := pack.Over(pack.Only(snapshot, rules.sparse, r.Limits), layers, r.Limits)
 	file := store.Path(sourcev1.GitRepositoryKind, obj.Namespace, obj.Name, target.Commit+".tar.gz")
 	written, err := r.Store.Write(ctx, file, func(w io.Writer) error {
-		return pack.Write(ctx, w, snapshot, pack.Options{Ignore: ignore, Sparse: sparse, Limits: r.Limits})
+		return pack.Write(ctx, w, tree, pack.Options{Ignore: rules.ignore, Limits: r.Limits})
 	})
 	if err != nil {
 		return nil, "", fmt.Errorf("store artifact: %w", err)
@@ -91,12 +140,20 @@ func (r *Reconciler) store(
 	return attempt.New(obj.Status.Artifact, target.Revision, file, written, nil), snapshot.Subject, nil
 }
 
-func storeProblem(revision string, err error) *plan.Problem {
-	if errors.Is(err, context.DeadlineExceeded) {
+// problemOf is what the user reads about an error on the way from a clone to an artifact.
+func problemOf(revision string, err error) *plan.Problem {
+	var known *plan.Problem
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, context.DeadlineExceeded):
 		return plan.StorageProblem(sourcev1.ArchiveOperationFailedReason,
 			"%s could not be packed within spec.timeout; raise it", revision)
-	}
-	if errors.Is(err, git.ErrNoCommit) || errors.Is(err, git.ErrCorrupt) || errors.Is(err, pack.ErrNoFolder) {
+	case errors.Is(err, errRestoring):
+		return plan.IncludeProblem(plan.ReasonNoArtifact, "%s: %v", revision, err)
+	case errors.Is(err, pack.ErrConflict):
+		return plan.StorageProblem(plan.ReasonCopyFailure, "%s: spec.include: %v; choose another toPath", revision, err)
+	case errors.Is(err, git.ErrNoCommit), errors.Is(err, git.ErrCorrupt), errors.Is(err, pack.ErrNoFolder):
 		return plan.FetchProblem(sourcev1.GitOperationFailedReason, "%s: %v", revision, err)
 	}
 	return plan.StorageProblem(sourcev1.ArchiveOperationFailedReason, "%s: %v", revision, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sluice-gitops/sluice/api/redact"
@@ -17,61 +18,58 @@ type observed struct {
 	plan.Observed
 	// target is the commit that is asked for.
 	target plan.Target
-	// session has the advertisement of upstream; nil if upstream was not asked.
-	session *git.Session
+	// answer is what upstream has; nil if it was not asked.
+	answer *git.Answer
+	// included are the artifacts of spec.include.
+	included []*meta.Artifact
+	// received is how many bytes upstream has sent until now.
+	received int64
 }
 
 func (o *observed) close() {
-	if o.session != nil {
-		o.session.Close()
+	if o.answer != nil {
+		o.answer.Close()
 	}
-}
-
-// received is how many bytes upstream has sent until now.
-func (o *observed) received() int64 {
-	if o.session == nil {
-		return 0
-	}
-	return o.session.Received()
 }
 
 // observe gathers what decides about an object. Upstream is asked last, once, and only if its answer can matter.
 func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository, known plan.Observed) *observed {
 	o := &observed{Observed: known}
-	o.SameContent = plan.SameContent(obj.Spec, obj.Status)
 	if o.Problem = plan.Validate(obj.Spec); o.Problem != nil {
 		return o
 	}
+	if o.included, o.Problem = r.included(ctx, obj); o.Problem != nil {
+		return o
+	}
+	o.SameContent = plan.SameContent(obj, o.included)
 	if target, ok := plan.Pinned(obj.Spec.Reference); ok && o.Stored && obj.Generation == obj.Status.ObservedGeneration &&
 		o.Artifact.Revision == target.Revision && o.SameContent {
 		// A commit never changes: what is stored is what is asked for.
 		o.Upstream = target.Revision
 		return o
 	}
-	cred, problem := r.credentials(ctx, obj)
-	if problem != nil {
-		o.Problem = problem
-		return o
-	}
-	o.target, o.Problem = o.ask(ctx, r.Git, obj, cred)
+	o.target, o.Problem = r.ask(ctx, obj, o)
 	o.Upstream = o.target.Revision
 	return o
 }
 
-// ask asks upstream what the reference names now.
-func (o *observed) ask(
-	ctx context.Context, client *git.Client, obj *sourcev1.GitRepository, cred git.Credentials,
-) (plan.Target, *plan.Problem) {
-	session, err := client.Open(obj.Spec.URL, cred)
+// ask asks upstream what the reference names now, or learns it from another object that asks the same.
+func (r *Reconciler) ask(ctx context.Context, obj *sourcev1.GitRepository, o *observed) (plan.Target, *plan.Problem) {
+	u := upstream(obj)
+	answer, err := r.Asks.Ask(ctx, u, r.since(obj), r.Clones.Shared(u), func(ctx context.Context) (*git.Session, error) {
+		cred, problem := r.credentials(ctx, obj)
+		if problem != nil {
+			return nil, problem
+		}
+		return r.Git.Open(obj.Spec.URL, cred)
+	})
 	if err != nil {
 		return plan.Target{}, fetchProblem(obj, err)
 	}
-	o.session = session
-	adv, err := session.Advertise(ctx)
-	if err != nil {
-		return plan.Target{}, fetchProblem(obj, err)
+	if o.answer = answer; answer.Own {
+		o.received = answer.Session.Received()
 	}
-	target, problem := plan.Resolve(obj.Spec.Reference, adv)
+	target, problem := plan.Resolve(obj.Spec.Reference, answer.Advertised)
 	if problem != nil {
 		problem.Message = fmt.Sprintf("%s: %s", redact.URL(obj.Spec.URL), problem.Message)
 	}
@@ -81,7 +79,10 @@ func (o *observed) ask(
 // fetchProblem is what the user reads about an error of the git package, which says no more than it may.
 func fetchProblem(obj *sourcev1.GitRepository, err error) *plan.Problem {
 	reason := sourcev1.GitOperationFailedReason
+	var known *plan.Problem
 	switch {
+	case errors.As(err, &known):
+		return known
 	case errors.Is(err, git.ErrStorage):
 		return plan.StorageProblem(sourcev1.CacheOperationFailedReason, "%v", err)
 	case errors.Is(err, git.ErrAuthentication):

@@ -2,7 +2,7 @@
 // as an artifact.
 //
 // The path of an attempt is that of package attempt. What is a GitRepository's own: observe.go asks Secrets and upstream,
-// act.go makes the artifact.
+// act.go makes the artifact. Objects that follow the same repository share what it answers (share.go) and its clone.
 package gitrepository
 
 import (
@@ -11,7 +11,7 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/source-controller/internal/git"
@@ -38,13 +38,13 @@ type Reconciler struct {
 	Git *git.Client
 	// Clones holds the bare clones.
 	Clones *git.Cache
+	// Asks are what repositories are asked.
+	Asks *git.Asks
 	// Limits bound an artifact.
 	Limits pack.Limits
-}
 
-// Setup registers the reconciler with a manager.
-func (r *Reconciler) Setup(mgr ctrl.Manager, o controller.Options) error {
-	return r.Runner.Setup(mgr, r, o, r, nil)
+	// requests are the requests to reconcile that were not met yet.
+	requests requests
 }
 
 // Reconcile makes one attempt.
@@ -77,12 +77,13 @@ func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.GitRepository, o
 	seen := r.observe(ctx, obj, o)
 	defer seen.close()
 	out := r.act(ctx, obj, seen)
-	out.Received = seen.received()
+	out.Received = seen.received
 	return out
 }
 
 // Remove implements [attempt.Kind].
 func (r *Reconciler) Remove(_ context.Context, obj *sourcev1.GitRepository) error {
 	r.Identity.Forget(sourcev1.GitRepositoryKind, obj.Namespace, obj.Name)
+	r.requests.forget(client.ObjectKeyFromObject(obj))
 	return r.Clones.Remove(string(obj.UID))
 }

@@ -3,18 +3,25 @@ package gitrepository
 import (
 	"fmt"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
 // note writes into the status what its artifact was made with.
-func note(obj *sourcev1.GitRepository) {
-	obj.Status.ObservedIgnore = obj.Spec.Ignore
-	obj.Status.ObservedSparseCheckout = obj.Spec.SparseCheckout
-	// What Flux may have left does not hold for this artifact.
-	obj.Status.ObservedRecurseSubmodules, obj.Status.ObservedInclude, obj.Status.IncludedArtifacts = false, nil, nil
-	obj.Status.SourceVerificationMode = nil
+func note(included []*meta.Artifact) func(obj *sourcev1.GitRepository) {
+	return func(obj *sourcev1.GitRepository) {
+		spec, status := obj.Spec, &obj.Status
+		status.ObservedIgnore, status.ObservedSparseCheckout = spec.Ignore, spec.SparseCheckout
+		status.ObservedRecurseSubmodules = spec.RecurseSubmodules
+		status.ObservedInclude, status.IncludedArtifacts = spec.Include, included
+		status.SourceVerificationMode = nil
+		if spec.Verification != nil {
+			mode := spec.Verification.GetMode()
+			status.SourceVerificationMode = &mode
+		}
+	}
 }
 
 // change is what is said about a new artifact; without the commit's subject, the Ready condition says it.
