@@ -37,6 +37,8 @@ type Clone struct {
 	objects *filesystem.Storage
 	// leave lets the next one at the clone; nil for a submodule's, which is its parent's.
 	leave func()
+	// modules are the clones of submodules that are open.
+	modules []*Clone
 }
 
 // Close releases the clone, and lets the next one at it.
@@ -51,15 +53,19 @@ func (c *Clone) Close() error {
 
 // shut closes the clone's files; no [Snapshot] of it can be read any more. The clone can: it opens again.
 func (c *Clone) shut() error {
+	var err error
+	for _, m := range c.modules {
+		err = errors.Join(err, m.shut())
+	}
+	c.modules = nil
 	if c.objects == nil {
-		return nil
+		return err
 	}
-	err := c.objects.Close()
+	if failed := c.objects.Close(); failed != nil {
+		err = errors.Join(err, stored("close", failed))
+	}
 	c.objects = nil
-	if err != nil {
-		return stored("close", err)
-	}
-	return nil
+	return err
 }
 
 // Has reports whether a commit is there; false if there is no clone at all.
@@ -68,8 +74,21 @@ func (c *Clone) Has(commit string) bool {
 	return err == nil
 }
 
-// Remove removes the clone; the next fetch starts from nothing.
+// Remove removes the clone, and those of its submodules; the next fetch starts from nothing.
 func (c *Clone) Remove() error {
+	found, err := filepath.Glob(c.dir + "-*")
+	if err != nil {
+		return stored("list", err)
+	}
+	for _, dir := range found {
+		if err := os.RemoveAll(dir); err != nil {
+			return stored("remove", err)
+		}
+	}
+	return c.remove()
+}
+
+func (c *Clone) remove() error {
 	closed := c.shut()
 	if err := os.RemoveAll(c.dir); err != nil {
 		return stored("remove", err)
@@ -85,7 +104,7 @@ func (c *Clone) Fetch(ctx context.Context, s *Session, t plan.Target) error {
 		return nil
 	}
 	if !errors.Is(err, ErrNoCommit) {
-		if err := c.Remove(); err != nil {
+		if err := c.remove(); err != nil {
 			return err
 		}
 	}
@@ -130,7 +149,7 @@ func (c *Clone) increment(ctx context.Context, s *Session, wants []plumbing.Hash
 		return err
 	}
 	// The clone misses what the server was told it has, or the server sent what nobody asked for.
-	if err := c.Remove(); err != nil {
+	if err := c.remove(); err != nil {
 		return err
 	}
 	return c.replace(ctx, s, wants, t, false)
@@ -167,7 +186,7 @@ func (c *Clone) replace(ctx context.Context, s *Session, wants []plumbing.Hash, 
 	if err := fillNew(ctx, dir, s, wants, t, history); err != nil {
 		return err
 	}
-	if err := c.Remove(); err != nil {
+	if err := c.remove(); err != nil {
 		return err
 	}
 	if err := os.Rename(dir, c.dir); err != nil {

@@ -115,6 +115,9 @@ func parseSignedCommit(raw []byte) (Signed, string, error) {
 		case pgpSig256:
 			return Signed{}, "", fmt.Errorf("%w: it has a signature for another format of hashes", ErrAmbiguous)
 		case pgpSig:
+			if h.value == "" {
+				return Signed{}, "", fmt.Errorf("%w: its signature is empty", ErrAmbiguous)
+			}
 			signed.Signature = h.value
 			signed.Content = append(append([]byte(nil), raw[:h.start]...), raw[h.end:]...)
 		}

@@ -34,6 +34,8 @@ type Snapshot struct {
 
 	tree    plumbing.Hash
 	objects *filesystem.Storage
+	// modules are the submodules that were opened, by their paths in the whole.
+	modules map[string]*Snapshot
 }
 
 // Snapshot opens a commit that was fetched.
@@ -97,14 +99,23 @@ func (s *Snapshot) walk(ctx context.Context, hash plumbing.Hash, prefix string, 
 		if err := visit(entry); err != nil {
 			return err
 		}
-		if entry.Kind != pack.Dir {
-			continue
-		}
-		if err := s.walk(ctx, e.Hash, prefix+e.Name+"/", depth+1, visit); err != nil {
+		if err := s.descend(ctx, e, entry, depth, visit); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// descend visits what is in an entry: a folder, or a submodule that was opened.
+func (s *Snapshot) descend(ctx context.Context, e object.TreeEntry, entry pack.Entry, depth int, visit func(pack.Entry) error) error {
+	module := s.modules[entry.Path]
+	switch {
+	case entry.Kind != pack.Dir:
+		return nil
+	case e.Mode == filemode.Submodule:
+		return module.walk(ctx, module.tree, entry.Path+"/", depth+1, visit)
+	}
+	return s.walk(ctx, e.Hash, entry.Path+"/", depth+1, visit)
 }
 
 func (s *Snapshot) entry(path string, e object.TreeEntry) (pack.Entry, error) {
@@ -117,7 +128,9 @@ func (s *Snapshot) entry(path string, e object.TreeEntry) (pack.Entry, error) {
 		entry.Kind = pack.Link
 		return entry, nil
 	case filemode.Submodule:
-		entry.Kind = pack.Submodule
+		if entry.Kind = pack.Submodule; s.modules[path] != nil {
+			entry.Kind = pack.Dir
+		}
 		return entry, nil
 	case filemode.Executable:
 		entry.Kind = pack.Executable

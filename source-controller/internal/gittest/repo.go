@@ -89,6 +89,21 @@ func (r *Repo) Commit(subject string, files map[string]string) string {
 	return r.Git("rev-parse", "HEAD")
 }
 
+// Path is where a file of the checkout is.
+func (r *Repo) Path(name string) string { return filepath.Join(r.work, name) }
+
+// Submodule lets a path be a commit of another repository, in what is committed next.
+func (r *Repo) Submodule(path, url, commit string) {
+	r.t.Helper()
+	r.Git("update-index", "--add", "--cacheinfo", "160000,"+commit+","+path)
+	// The folder of a submodule that is not checked out: without it, git takes the submodule for removed.
+	if err := os.MkdirAll(r.Path(path), 0o700); err != nil {
+		r.t.Fatal(err)
+	}
+	r.Git("config", "--file", ".gitmodules", "submodule."+path+".path", path)
+	r.Git("config", "--file", ".gitmodules", "submodule."+path+".url", url)
+}
+
 // Push pushes a reference by force.
 func (r *Repo) Push(ref ...string) {
 	r.t.Helper()

@@ -52,6 +52,12 @@ func (o only) Walk(ctx context.Context, visit func(Entry) error) error {
 	return nil
 }
 
+// Wanted tells whether what lies at a path is among what lies in some folders; everything is if there are none.
+func Wanted(folders []string) func(path string) bool {
+	cleaned := cleanAll(folders)
+	return func(p string) bool { return len(cleaned) == 0 || within(cleaned, clean(p), true) }
+}
+
 // clean is a path as trees have it: without a slash at its start or its end, and empty for the root.
 func clean(p string) string { return strings.TrimPrefix(path.Clean("/"+p), "/") }
 

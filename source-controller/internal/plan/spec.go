@@ -9,18 +9,14 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 )
 
-// Validate says why a GitRepository cannot be served as it is written; nil if it can. Whatever is not served is refused
-// by name: an unverified signature or a missing include must never pass in silence.
+// Validate says why a GitRepository cannot be served as it is written; nil if it can. Whatever cannot be is refused by name:
+// nothing that was asked for is left out in silence.
 func Validate(spec sourcev1.GitRepositorySpec) *Problem {
 	if p := validateURL(spec.URL); p != nil {
 		return p
 	}
 	if p := validateProvider(spec); p != nil {
 		return p
-	}
-	if fields := unserved(spec); len(fields) > 0 {
-		return terminal(FetchProblem(ReasonInvalidSpec,
-			"%s: not served by this controller; remove it, nothing is fetched while it is set", strings.Join(fields, ", ")))
 	}
 	for _, dir := range spec.SparseCheckout {
 		if !localPath(dir) {
@@ -40,21 +36,6 @@ func Validate(spec sourcev1.GitRepositorySpec) *Problem {
 		return terminal(FetchProblem(ReasonInvalidSpec, "spec.timeout: %s is not a positive duration", spec.Timeout.Duration))
 	}
 	return validateRef(spec.Reference)
-}
-
-func unserved(spec sourcev1.GitRepositorySpec) []string {
-	var fields []string
-	for _, f := range []struct {
-		name string
-		set  bool
-	}{
-		{"spec.recurseSubmodules", spec.RecurseSubmodules},
-	} {
-		if f.set {
-			fields = append(fields, f.name)
-		}
-	}
-	return fields
 }
 
 // schemeSSH is the one scheme of addresses that are not HTTP's.

@@ -54,6 +54,9 @@ func (t TLS) HasCertificate() bool { return t.certificate != nil }
 // Authorities is who is trusted to be a server, without who we are: for hosts that the certificate is not for.
 func (t TLS) Authorities() TLS { return TLS{roots: t.roots} }
 
+// WithoutCertificate is who is trusted, and nobody of ours.
+func (t TLS) WithoutCertificate() TLS { return TLS{roots: t.roots} }
+
 // Config is what connections are made with. It is the caller's own.
 func (t TLS) Config() *tls.Config {
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: t.roots}

@@ -19,9 +19,10 @@ import (
 
 // rules are what goes into an artifact, beside what is in the repository.
 type rules struct {
-	ignore     *string
-	sparse     []string
-	submodules bool
+	ignore *string
+	sparse []string
+	// submodules is where they are fetched from; nil if they stay empty.
+	submodules *git.Modules
 	includes   []sourcev1.GitRepositoryInclude
 	// included are the artifacts of includes.
 	included []*meta.Artifact
@@ -89,11 +90,26 @@ func (r *Reconciler) make(
 	if m.verified, err = r.verify(obj, keys, clone, o.target); err != nil {
 		return m, err
 	}
-	m.artifact, m.subject, err = r.store(ctx, obj, clone, o.target, rules{
-		ignore: obj.Spec.Ignore, sparse: obj.Spec.SparseCheckout, submodules: obj.Spec.RecurseSubmodules,
-		includes: obj.Spec.Include, included: o.included,
-	})
+	rules := rules{
+		ignore: obj.Spec.Ignore, sparse: obj.Spec.SparseCheckout, includes: obj.Spec.Include, included: o.included,
+	}
+	if rules.submodules, err = r.submodules(ctx, obj); err != nil {
+		return m, err
+	}
+	m.artifact, m.subject, err = r.store(ctx, obj, clone, o, rules)
 	return m, err
+}
+
+// submodules is where the submodules of an object are fetched from; nil if they are not.
+func (r *Reconciler) submodules(ctx context.Context, obj *sourcev1.GitRepository) (*git.Modules, error) {
+	if !obj.Spec.RecurseSubmodules {
+		return nil, nil
+	}
+	cred, problem := r.credentials(ctx, obj)
+	if problem != nil {
+		return nil, problem
+	}
+	return &git.Modules{Address: obj.Spec.URL, Client: r.Git, Credentials: cred}, nil
 }
 
 // Restore implements [attempt.Kind]: it makes the artifact from what the clone still has.
@@ -108,21 +124,28 @@ func (r *Reconciler) Restore(ctx context.Context, obj *sourcev1.GitRepository) b
 	if commit == "" || !clone.Has(commit) {
 		return false
 	}
-	target := plan.Target{Commit: commit, Revision: artifact.Revision}
-	again, _, err := r.store(ctx, obj, clone, target, rules{
-		ignore: status.ObservedIgnore, sparse: status.ObservedSparseCheckout, submodules: status.ObservedRecurseSubmodules,
-		includes: status.ObservedInclude, included: status.IncludedArtifacts,
-	})
+	was := &observed{target: plan.Target{Commit: commit, Revision: artifact.Revision}}
+	rules := rules{
+		ignore: status.ObservedIgnore, sparse: status.ObservedSparseCheckout, includes: status.ObservedInclude, included: status.IncludedArtifacts,
+	}
+	if status.ObservedRecurseSubmodules {
+		rules.submodules = &git.Modules{Address: obj.Spec.URL}
+	}
+	again, _, err := r.store(ctx, obj, clone, was, rules)
 	return err == nil && again.Digest == artifact.Digest
 }
 
 // store packs a commit into the storage.
 func (r *Reconciler) store(
-	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, target plan.Target, rules rules,
+	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, o *observed, rules rules,
 ) (artifact *meta.Artifact, subject string, err error) {
+	target := o.target
 	snapshot, err := clone.Snapshot(target.Commit)
 	if err != nil {
 		return nil, "", fmt.Errorf("read commit: %w", err)
+	}
+	if err := r.recurse(ctx, obj, clone, snapshot, o, rules); err != nil {
+		return nil, "", err
 	}
 	if len(rules.includes) != len(rules.included) {
 		return nil, "", errRestoring
@@ -138,6 +161,22 @@ func (r *Reconciler) store(
 		return nil, "", fmt.Errorf("store artifact: %w", err)
 	}
 	return attempt.New(obj.Status.Artifact, target.Revision, file, written, nil), snapshot.Subject, nil
+}
+
+// recurse opens a commit's submodules, if they go in.
+func (r *Reconciler) recurse(
+	ctx context.Context, obj *sourcev1.GitRepository, clone *git.Clone, snapshot *git.Snapshot, o *observed, rules rules,
+) error {
+	if rules.submodules == nil {
+		return clone.ForgetModules()
+	}
+	rules.submodules.Wanted = pack.Wanted(rules.sparse)
+	received, err := clone.Recurse(ctx, snapshot, *rules.submodules)
+	o.received += received
+	if err != nil && !errors.Is(err, git.ErrCorrupt) {
+		return fetchProblem(obj, err)
+	}
+	return err
 }
 
 // problemOf is what the user reads about an error on the way from a clone to an artifact.

@@ -121,7 +121,10 @@ func (k Keys) Verify(signature string, content []byte, now time.Time) (fingerpri
 		if !candidate.expires.IsZero() && !now.Before(candidate.expires) {
 			return "", fmt.Errorf("%w: SSH key %s has expired; sign with another one", ErrKey, fingerprint)
 		}
-		return fingerprint, candidate.verify(made, content, fingerprint)
+		if err := candidate.verify(made, content, fingerprint); err != nil {
+			return "", err
+		}
+		return fingerprint, nil
 	}
 	return "", fmt.Errorf("%w: SSH key %s", ErrUnknownKey, fingerprint)
 }
