@@ -371,10 +371,6 @@ func TestGitRepositoryFailuresAreExplained(t *testing.T) {
 			change: func(s *sourcev1.GitRepositorySpec) { s.Reference.Branch = strings.Repeat("x", 50_000) },
 			reason: "GitOperationFailed", text: "xxx…",
 		},
-		"not served": {
-			url: repo.URL, change: func(s *sourcev1.GitRepositorySpec) { s.RecurseSubmodules = true },
-			reason: "InvalidSpec", text: "spec.recurseSubmodules", stalls: true,
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
