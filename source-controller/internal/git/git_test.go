@@ -408,3 +408,5 @@ func TestDamagedCloneIsFetchedAgain(t *testing.T) {
 		t.Errorf("paths: got %q", got)
 	}
 }
+
+func mainBranch() *sourcev1.GitRepositoryRef { return &sourcev1.GitRepositoryRef{Branch: "main"} }
