@@ -31,7 +31,7 @@ func verified(mode sourcev1.GitVerificationMode, secret string) *sourcev1.GitRep
 func TestSignedCommits(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
-	ada, ssh := gittest.NewPGP(t, nil), gittest.NewSSH(t)
+	ada, ssh := gittest.NewPGP(t, nil), gittest.NewSSHKey(t)
 	first := repo.SignedCommit("by PGP", map[string]string{"a": "1"}, ada.Sign)
 	obj := create(t, repo.URL, func(o *sourcev1.GitRepository) { o.Spec.Verification = verified("head", "keys") })
 	until(t, obj, func() error {
@@ -136,7 +136,7 @@ func TestSignatureRulesApplyToWhatIsStored(t *testing.T) {
 func TestSignedTags(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
-	ada, ssh := gittest.NewPGP(t, nil), gittest.NewSSH(t)
+	ada, ssh := gittest.NewPGP(t, nil), gittest.NewSSHKey(t)
 	unsigned := repo.Commit("unsigned", map[string]string{"a": "1"})
 	tag := repo.SignedTag("v1.0.0", unsigned, ssh.Sign)
 	obj := create(t, repo.URL, func(o *sourcev1.GitRepository) {
@@ -171,7 +171,7 @@ func TestSignedTags(t *testing.T) {
 	}{
 		"v1.1.0": {func(v string) { repo.Git("tag", v); repo.Push(v) }, "InvalidGitObject", "lightweight tag"},
 		"v1.2.0": {func(v string) { repo.Git("tag", "--annotate", "--message", "x", v); repo.Push(v) }, "InvalidGitObject", "since it is not signed"},
-		"v1.3.0": {func(v string) { repo.SignedTag(v, commit, gittest.NewSSH(t).Sign) }, "InvalidTagSignature", "the key is not trusted: SSH key"},
+		"v1.3.0": {func(v string) { repo.SignedTag(v, commit, gittest.NewSSHKey(t).Sign) }, "InvalidTagSignature", "the key is not trusted: SSH key"},
 		"v1.4.0": {func(v string) { repo.Push(tag + ":refs/tags/" + v) }, "InvalidTagSignature", "the tag of another name"},
 	} {
 		tc.make(name)

@@ -17,7 +17,7 @@ import (
 func TestSignedObjects(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
-	pgp, ssh := gittest.NewPGP(t, nil), gittest.NewSSH(t)
+	pgp, ssh := gittest.NewPGP(t, nil), gittest.NewSSHKey(t)
 	keys, err := verify.Parse(map[string][]byte{"a.asc": pgp.Public(), "a.sshpub": ssh.Public()})
 	if err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func TestTagOfAKnownCommit(t *testing.T) {
 	if _, err := poll(t, clone, repo.URL, &sourcev1.GitRepositoryRef{Branch: "main"}, git.Credentials{}); err != nil {
 		t.Fatal(err)
 	}
-	repo.SignedTag("v1.0.0", commit, gittest.NewSSH(t).Sign)
+	repo.SignedTag("v1.0.0", commit, gittest.NewSSHKey(t).Sign)
 	target, err := poll(t, clone, repo.URL, &sourcev1.GitRepositoryRef{Tag: "v1.0.0"}, git.Credentials{})
 	if err != nil || target.Commit != commit {
 		t.Fatal(target, err)
@@ -85,7 +85,7 @@ func TestTagOfAKnownCommit(t *testing.T) {
 func TestS28ObjectsAreReadInOneWay(t *testing.T) {
 	t.Parallel()
 	server := gittest.New(t)
-	ssh := gittest.NewSSH(t)
+	ssh := gittest.NewSSHKey(t)
 	for name, tc := range map[string]struct {
 		reason string
 		change func(raw, other string) string
@@ -142,7 +142,7 @@ func TestS28ObjectsAreReadInOneWay(t *testing.T) {
 func TestS28TagsAreReadInOneWay(t *testing.T) {
 	t.Parallel()
 	server := gittest.New(t)
-	ssh := gittest.NewSSH(t)
+	ssh := gittest.NewSSHKey(t)
 	for name, tc := range map[string]struct {
 		reason string
 		change func(raw, old string) string

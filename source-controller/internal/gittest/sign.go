@@ -85,8 +85,8 @@ type SSHKey struct {
 	private crypto.PrivateKey
 }
 
-// NewSSH makes an Ed25519 key.
-func NewSSH(t testing.TB) *SSHKey {
+// NewSSHKey makes an Ed25519 key.
+func NewSSHKey(t testing.TB) *SSHKey {
 	t.Helper()
 	_, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 
 // FuzzVerify holds that no signature counts but those that a key made, whatever a repository holds.
 func FuzzVerify(f *testing.F) {
-	ada, ssh := gittest.NewPGP(f, nil), gittest.NewSSH(f)
+	ada, ssh := gittest.NewPGP(f, nil), gittest.NewSSHKey(f)
 	keys, err := verify.Parse(secret{"ada.asc": ada.Public(), "ada.sshpub": ssh.Public()})
 	if err != nil {
 		f.Fatal(err)

@@ -32,7 +32,7 @@ func ago(d time.Duration) func(*packet.Config) {
 func TestVerify(t *testing.T) {
 	t.Parallel()
 	ada, eve := gittest.NewPGP(t, nil), gittest.NewPGP(t, nil)
-	adaSSH, eveSSH := gittest.NewSSH(t), gittest.NewSSH(t)
+	adaSSH, eveSSH := gittest.NewSSHKey(t), gittest.NewSSHKey(t)
 	rsaKey := rsaSSH(t)
 	both := append(eve.Public(), ada.Public()...)
 	for name, tc := range map[string]struct {
@@ -92,7 +92,7 @@ func binaryOf(t *testing.T, key *gittest.PGPKey) []byte {
 func TestS29VerificationFailsClosed(t *testing.T) {
 	t.Parallel()
 	ada, eve := gittest.NewPGP(t, nil), gittest.NewPGP(t, nil)
-	adaSSH, eveSSH := gittest.NewSSH(t), gittest.NewSSH(t)
+	adaSSH, eveSSH := gittest.NewSSHKey(t), gittest.NewSSHKey(t)
 	revoked := gittest.NewPGP(t, ago(24*time.Hour))
 	beforeRevoked := revoked.SignWith(&packet.Config{Time: func() time.Time { return time.Now().Add(-12 * time.Hour) }})(content)
 	revoked.Revoke()
@@ -201,8 +201,8 @@ func TestKeysThatCannotBeUsed(t *testing.T) {
 		"PGP as SSH":     {secret{"a.sshpub": ada.Public()}, "line 1 is no public key"},
 		"private":        {secret{"a.asc": private.Bytes()}, "something else than public keys"},
 		"cut off":        {secret{"a.asc": ada.Public()[:200]}, "a.asc: a block of it"},
-		"authority":      {secret{"a.sshpub": append([]byte("cert-authority "), gittest.NewSSH(t).Public()...)}, "cert-authority is not served"},
-		"no time":        {secret{"a.sshpub": append([]byte(`expiry-time="soon" `), gittest.NewSSH(t).Public()...)}, "expiry-time is no time"},
+		"authority":      {secret{"a.sshpub": append([]byte("cert-authority "), gittest.NewSSHKey(t).Public()...)}, "cert-authority is not served"},
+		"no time":        {secret{"a.sshpub": append([]byte(`expiry-time="soon" `), gittest.NewSSHKey(t).Public()...)}, "expiry-time is no time"},
 		"all of them":    {secret{"a.asc": []byte("canary"), "b.sshpub": []byte("canary")}, "a.asc: it is no public key of PGP, as gpg --armor --export writes it; b.sshpub"},
 		"a signature":    {secret{"a.asc": []byte(ada.Sign(content))}, "something else than public keys"},
 		"a keyring of 0": {secret{"a.asc": []byte("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n")}, "a.asc: it holds no public key"},
