@@ -33,6 +33,15 @@ func poll(t *testing.T, clone *git.Clone, url string, ref *sourcev1.GitRepositor
 		return plan.Target{}, err
 	}
 	defer s.Close()
+	target, err := advertised(ctx, s, ref)
+	if err != nil {
+		return target, err
+	}
+	return target, clone.Fetch(ctx, s, target)
+}
+
+// advertised is what a reference names now.
+func advertised(ctx context.Context, s *git.Session, ref *sourcev1.GitRepositoryRef) (plan.Target, error) {
 	adv, err := s.Advertise(ctx)
 	if err != nil {
 		return plan.Target{}, err
@@ -41,7 +50,7 @@ func poll(t *testing.T, clone *git.Clone, url string, ref *sourcev1.GitRepositor
 	if problem != nil {
 		return target, problem
 	}
-	return target, clone.Fetch(ctx, s, target)
+	return target, nil
 }
 
 func newClone(t *testing.T) (*git.Clone, string) {

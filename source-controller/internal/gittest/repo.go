@@ -104,6 +104,22 @@ func (r *Repo) Submodule(path, url, commit string) {
 	r.Git("config", "--file", ".gitmodules", "submodule."+path+".url", url)
 }
 
+// Import reads commits from a file in the format of git fast-import, and checks main out.
+func (r *Repo) Import(file string) {
+	r.t.Helper()
+	in, err := os.Open(file)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = in.Close() }()
+	cmd := exec.CommandContext(r.t.Context(), "git", "fast-import", "--quiet")
+	cmd.Dir, cmd.Stdin = r.work, in
+	if out, err := cmd.CombinedOutput(); err != nil {
+		r.t.Fatalf("git fast-import: %v\n%s", err, out)
+	}
+	r.Git("reset", "--quiet", "--hard", "refs/heads/main")
+}
+
 // Push pushes a reference by force.
 func (r *Repo) Push(ref ...string) {
 	r.t.Helper()

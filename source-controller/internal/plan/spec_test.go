@@ -52,7 +52,7 @@ func TestValidate(t *testing.T) {
 		"no host":           {change: func(x *s) { x.URL = "https:///x" }, reason: "URLInvalid", text: "no host"},
 		"password":          {change: func(x *s) { x.URL = "https://a:canary@h/x" }, reason: "URLInvalid", text: "password"},
 		"query":             {change: func(x *s) { x.URL = "https://h/x?sig=canary" }, reason: "URLInvalid", text: "query"},
-		"submodules":        {change: func(x *s) { x.RecurseSubmodules = true }, reason: "InvalidSpec", text: "spec.recurseSubmodules"},
+		"submodules":        {change: func(x *s) { x.RecurseSubmodules = true }},
 		"signature":         {change: func(x *s) { verify(x, "HEAD", nil) }},
 		"as it was written": {change: func(x *s) { verify(x, "head", nil) }},
 		"tag":               {change: func(x *s) { verify(x, "Tag", &sourcev1.GitRepositoryRef{Tag: "v1"}) }},
