@@ -281,9 +281,9 @@ func TestManyRepositoriesOfOneAddress(t *testing.T) {
 	}
 }
 
-// TestKilledBetweenFileAndStatus has what a process leaves that is killed when it has stored a commit and not said so,
+// TestF2KilledBetweenFileAndStatus has what a process leaves that is killed when it has stored a commit and not said so,
 // and upstream then takes the commit back.
-func TestKilledBetweenFileAndStatus(t *testing.T) {
+func TestF2KilledBetweenFileAndStatus(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})

@@ -274,7 +274,7 @@ func TestGitRepositoryReferences(t *testing.T) {
 	}
 }
 
-func TestMovedTagForcePushAndDeletedBranch(t *testing.T) {
+func TestF36MovedTagForcePushAndDeletedBranch(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": "1"})

@@ -81,7 +81,6 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	if err := (&gitrepository.Reconciler{
 		Runner:  runner[*sourcev1.GitRepository](reporter(sourcev1.GitRepositoryKind), files),
 		Secrets: secret.Reader{Live: mgr.GetAPIReader()}, Identity: issuer, Git: repositories, Clones: cache,
-		Asks:   &git.Asks{Clock: time.Now},
 		Limits: pack.Limits{Bytes: cfg.Storage.MaxBytes, Files: cfg.Storage.MaxFiles},
 	}).Setup(ctx, mgr, options); err != nil {
 		return err

@@ -19,9 +19,9 @@ const (
 
 // Asks are what repositories are asked now and were asked just now, so that those who ask the same with the same credentials
 // share the answer. An answer is as old as the moment at which it was asked for, credentials and all; nobody gets one that is
-// older than what he wants to know. It is safe for concurrent use.
+// older than what he wants to know. It is safe for concurrent use, and its zero value is ready for it.
 type Asks struct {
-	// Clock tells the time.
+	// Clock tells the time; nil for time.Now.
 	Clock func() time.Time
 
 	mu      sync.Mutex
@@ -61,6 +61,13 @@ type Answer struct {
 // Close releases the answer.
 func (a *Answer) Close() { a.release() }
 
+func (a *Asks) now() time.Time {
+	if a.Clock == nil {
+		return time.Now()
+	}
+	return a.Clock()
+}
+
 // Expect notes that somebody asked for a reconcile of an object that will ask.
 func (a *Asks) Expect(u Upstream) {
 	a.mu.Lock()
@@ -68,7 +75,7 @@ func (a *Asks) Expect(u Upstream) {
 	if a.noted == nil {
 		a.noted = map[Upstream]time.Time{}
 	}
-	a.noted[u] = a.Clock()
+	a.noted[u] = a.now()
 }
 
 // Ask returns an answer that is no older than since: that of another one who asks, or the answer to an own question, for which
@@ -133,7 +140,7 @@ func (a *Asks) put(ctx context.Context, u Upstream, question *ask, several bool,
 		a.settle(ctx, u)
 	}
 	a.mu.Lock()
-	question.started = a.Clock()
+	question.started = a.now()
 	delete(a.noted, u)
 	a.mu.Unlock()
 	session, err := open(ctx)
@@ -155,11 +162,11 @@ func (a *Asks) put(ctx context.Context, u Upstream, question *ask, several bool,
 
 // settle waits until nobody has asked for a reconcile for a moment.
 func (a *Asks) settle(ctx context.Context, u Upstream) {
-	for deadline := a.Clock().Add(maxSettle); ; {
+	for deadline := a.now().Add(maxSettle); ; {
 		a.mu.Lock()
 		last, ok := a.noted[u]
 		a.mu.Unlock()
-		wait := min(last.Add(settle).Sub(a.Clock()), deadline.Sub(a.Clock()))
+		wait := min(last.Add(settle).Sub(a.now()), deadline.Sub(a.now()))
 		if !ok || wait <= 0 {
 			return
 		}

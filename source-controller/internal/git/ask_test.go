@@ -292,3 +292,33 @@ func fetchMain(t *testing.T, clone *git.Clone, repo *gittest.Repo) (string, erro
 	target, err := poll(t, clone, repo.URL, mainBranch(), git.Credentials{})
 	return target.Commit, err
 }
+
+// TestBurstIsOneQuestion: requests that come one after the other, before the repository is asked, are met by one answer.
+func TestBurstIsOneQuestion(t *testing.T) {
+	t.Parallel()
+	a := newAsking(t)
+	asks := &git.Asks{}
+	u := git.Upstream{Namespace: "a", URL: a.repo.URL}
+	var seen []time.Time
+	for range 12 {
+		asks.Expect(u)
+		seen = append(seen, time.Now())
+	}
+	var all sync.WaitGroup
+	for _, since := range seen {
+		all.Go(func() {
+			answer, err := asks.Ask(t.Context(), u, since, true, func(context.Context) (*git.Session, error) {
+				return a.client.Open(a.repo.URL, git.Credentials{})
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			answer.Close()
+		})
+	}
+	all.Wait()
+	if asked := a.server.Requests(); len(asked) != 1 {
+		t.Errorf("it asked %v", asked)
+	}
+}

@@ -103,7 +103,7 @@ func TestTreeBombIsBounded(t *testing.T) {
 	}
 }
 
-func TestKilledFetchLeavesNothingBehind(t *testing.T) {
+func TestF1KilledFetchLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	first := repo.Commit("one", map[string]string{"a": "1"})

@@ -2,8 +2,11 @@ package pack_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/pack"
@@ -137,6 +140,43 @@ func TestDamagedArtifactIsNotIncluded(t *testing.T) {
 		}
 		if err := a.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// many is a tree of as many files as are asked for.
+type many int
+
+func (m many) Walk(_ context.Context, visit func(pack.Entry) error) error {
+	for i := range int(m) {
+		err := visit(pack.Entry{Path: fmt.Sprintf("f%d", i), Kind: pack.Regular, Open: func() (io.ReadCloser, int64, error) {
+			return io.NopCloser(strings.NewReader("x")), 1, nil
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestF50LargeRepositories: a tree that is too large is refused with the limit, and the option that raises it.
+func TestF50LargeRepositories(t *testing.T) {
+	for name, tc := range map[string]struct {
+		limits pack.Limits
+		want   []string
+	}{
+		"100,000 files": {pack.Limits{Bytes: 1 << 30, Files: 50_000}, []string{"50000 entries", "--artifact-max-files"}},
+		"many bytes":    {pack.Limits{Bytes: 70_000, Files: 1 << 20}, []string{"70000 bytes", "spec.ignore", "--artifact-max-size"}},
+		"served":        {pack.Limits{Bytes: 1 << 30, Files: 1 << 20}, nil},
+	} {
+		_, err := archive(t, many(100_000), pack.Options{Limits: tc.limits})
+		if (err == nil) != (tc.want == nil) {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, text := range tc.want {
+			if !errors.Is(err, pack.ErrTooLarge) || !strings.Contains(err.Error(), text) {
+				t.Errorf("%s: got %v, want %q", name, err, text)
+			}
 		}
 	}
 }

@@ -56,7 +56,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.GitRepository, k
 // ask asks upstream what the reference names now, or learns it from another object that asks the same.
 func (r *Reconciler) ask(ctx context.Context, obj *sourcev1.GitRepository, o *observed) (plan.Target, *plan.Problem) {
 	u := upstream(obj)
-	answer, err := r.Asks.Ask(ctx, u, r.since(obj), r.Clones.Shared(u), func(ctx context.Context) (*git.Session, error) {
+	answer, err := r.asks.Ask(ctx, u, r.since(obj), r.Clones.Shared(u), func(ctx context.Context) (*git.Session, error) {
 		cred, problem := r.credentials(ctx, obj)
 		if problem != nil {
 			return nil, problem

@@ -38,12 +38,11 @@ type Reconciler struct {
 	Git *git.Client
 	// Clones holds the bare clones.
 	Clones *git.Cache
-	// Asks are what repositories are asked.
-	Asks *git.Asks
 	// Limits bound an artifact.
 	Limits pack.Limits
 
-	// requests are the requests to reconcile that were not met yet.
+	// asks are what repositories are asked, and requests when reconciles were asked for.
+	asks     git.Asks
 	requests requests
 }
 

@@ -43,7 +43,7 @@ func (r *Reconciler) noteRequest(obj client.Object) bool {
 	}
 	token, _ := meta.ReconcileAnnotationValue(source.Annotations)
 	if r.requests.note(client.ObjectKeyFromObject(source), token, r.Clock()) {
-		r.Asks.Expect(upstream(source))
+		r.asks.Expect(upstream(source))
 	}
 	return true
 }
