@@ -11,7 +11,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 )
 
-// ErrAmbiguous: an object can be read in more than one way, or is not the one that its name promises. What somebody signed
+// ErrAmbiguous says that an object can be read in more than one way, or is not the one that its name promises. What somebody signed
 // could then be something else than what is packed.
 var ErrAmbiguous = errors.New("not a well-formed object")
 

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// ErrConflict: what is laid over a tree has no place in it.
+// ErrConflict says that what is laid over a tree has no place in it.
 var ErrConflict = errors.New("the place is taken")
 
 // Layer is a part of another tree, and where it goes.
