@@ -1,8 +1,9 @@
-// Package chart makes Helm charts out of source artifacts. It is the only package that imports Helm.
+// Package chart makes Helm charts out of source artifacts, and of what Helm repositories serve. It is the only package that
+// imports Helm.
 //
-// [Load] unpacks what it needs of a source into a scratch folder, loads the chart with Helm's own loader, and completes
-// it: dependencies from the same source, and values files. [Chart.Write] packages it, byte for byte the same for the
-// same content.
+// [Load] unpacks what it needs of a source into a scratch folder, and loads the chart with Helm's own loader; [LoadArchive] loads
+// a packaged one. [Chart.Complete] adds the dependencies that are missing, [Chart.Merge] replaces the values by those of values
+// files, and [Chart.Write] packages the chart, byte for byte the same for the same content.
 package chart
 
 import (
@@ -24,54 +25,55 @@ var (
 	ErrReference = errors.New("no usable chart")
 	// ErrValuesFiles: a values file is missing or is none.
 	ErrValuesFiles = errors.New("values files cannot be merged")
-	// ErrDependency: a dependency is not in the source.
+	// ErrDependency: a dependency cannot be had.
 	ErrDependency = errors.New("dependency cannot be built")
 )
 
-// Options say which chart, and with what.
-type Options struct {
-	// Path of the chart in the source: a folder, or a packaged chart.
-	Path string
-	// ValuesFiles, relative to the source's root, replace the chart's values.yaml; a later one wins. With
-	// IgnoreMissing those that do not exist are left out.
-	ValuesFiles   []string
-	IgnoreMissing bool
-}
-
-// Chart is a complete chart. It is for one goroutine.
+// Chart is a chart. It is for one goroutine.
 type Chart struct {
 	// ValuesFiles are those that were merged.
 	ValuesFiles []string
 
 	chart *chart.Chart
+	// files is what the chart came from: where values files and local dependencies are; at is where the chart is in it.
+	files files
+	at    string
+	// budget bounds it, with all its dependencies.
+	budget *budget
+}
+
+// files are where a chart's values files are.
+type files interface {
+	// values reads a values file, by its cleaned path.
+	values(file string) ([]byte, error)
+	// place is what the files are in, in messages.
+	place() string
 }
 
 // names of charts become file names and URLs.
 var validName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,249}$`)
 
-// Load loads a chart out of a source, a tar.gz that is read from its start as often as needed. scratch is an empty
-// folder, and dir its path.
-func Load(source io.ReadSeeker, scratch *os.Root, dir string, o Options) (c *Chart, err error) {
-	defer func() {
-		// Helm's loader is made for charts of people who mean well.
-		if recover() != nil {
-			c, err = nil, fmt.Errorf("%w: %q makes Helm's loader fail", ErrReference, o.Path)
-		}
-	}()
+// Load loads a chart out of a source: a folder, or a packaged chart, at a path. The source is a tar.gz that is read from its
+// start as often as needed. scratch is an empty folder, and dir its path.
+func Load(source io.ReadSeeker, scratch *os.Root, dir, at string) (c *Chart, err error) {
+	defer guard(&err, "%q makes Helm's loader fail", at)
 	s := &sources{source: source, scratch: scratch, dir: dir}
-	at := clean(o.Path)
-	if err := s.unpack(append([]string{at}, cleanAll(o.ValuesFiles)...)...); err != nil {
+	cleaned := clean(at)
+	if err := s.unpack(cleaned); err != nil {
 		return nil, err
 	}
-	loaded, err := s.load(at)
+	loaded, err := s.load(cleaned)
 	if err != nil {
-		return nil, fmt.Errorf("%w at %q in the source: %w", ErrReference, o.Path, err)
+		return nil, fmt.Errorf("%w at %q in the source: %w", ErrReference, at, err)
 	}
-	if err := s.complete(loaded, at, 0); err != nil {
-		return nil, err
+	return &Chart{chart: loaded, files: s, at: cleaned, budget: &budget{bytes: maxBytes, charts: maxCharts}}, nil
+}
+
+// guard turns a panic into an error: Helm's loader is made for charts of people who mean well.
+func guard(err *error, format string, args ...any) {
+	if recover() != nil {
+		*err = fmt.Errorf("%w: %s", ErrReference, fmt.Sprintf(format, args...))
 	}
-	c = &Chart{chart: loaded}
-	return c, c.mergeValues(s, o)
 }
 
 // Name is the chart's name.
@@ -106,26 +108,25 @@ func (s *sources) load(at string) (*chart.Chart, error) {
 	if err != nil {
 		return nil, errors.New("the loader of Helm refuses it; run `helm lint` on it")
 	}
+	return loaded, validate(loaded)
+}
+
+// validate refuses what no chart can be.
+func validate(loaded *chart.Chart) error {
 	if err := loaded.Validate(); err != nil {
-		return nil, fmt.Errorf("its Chart.yaml is not valid: %w", err)
+		return fmt.Errorf("its Chart.yaml is not valid: %w", err)
 	}
 	if !validName.MatchString(loaded.Metadata.Name) {
-		return nil, errors.New("its name may have only letters, digits, '.', '_' and '-'")
+		return errors.New("its name may have only letters, digits, '.', '_' and '-'")
 	}
-	return loaded, nil
+	return nil
 }
+
+func (s *sources) place() string { return "the source" }
 
 func clean(p string) string {
 	if cleaned := path.Clean("/" + p)[1:]; cleaned != "" {
 		return cleaned
 	}
 	return "."
-}
-
-func cleanAll(paths []string) []string {
-	var out []string
-	for _, p := range paths {
-		out = append(out, clean(p))
-	}
-	return out
 }

@@ -41,7 +41,15 @@ func source(t testing.TB, files map[string]string) io.ReadSeeker {
 	return bytes.NewReader(out.Bytes())
 }
 
-func load(t testing.TB, files map[string]string, o chart.Options) (*chart.Chart, error) {
+// options say which chart is made, and with what.
+type options struct {
+	Path          string
+	ValuesFiles   []string
+	IgnoreMissing bool
+	Repositories  chart.Repositories
+}
+
+func load(t testing.TB, files map[string]string, o options) (*chart.Chart, error) {
 	t.Helper()
 	dir := t.TempDir()
 	root, err := os.OpenRoot(dir)
@@ -49,7 +57,14 @@ func load(t testing.TB, files map[string]string, o chart.Options) (*chart.Chart,
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = root.Close() })
-	return chart.Load(source(t, files), root, dir, o)
+	c, err := chart.Load(source(t, files), root, dir, o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := c.Complete(t.Context(), o.Repositories); err != nil {
+		return nil, err
+	}
+	return c, c.Merge(o.ValuesFiles, o.IgnoreMissing)
 }
 
 func packaged(t *testing.T, c *chart.Chart) (data []byte, files map[string]string) {
@@ -99,7 +114,7 @@ func TestPackageDependsOnContentOnly(t *testing.T) {
 	})
 	var first []byte
 	for range 5 {
-		c, err := load(t, files, chart.Options{Path: "./charts/demo/"})
+		c, err := load(t, files, options{Path: "./charts/demo/"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,12 +132,12 @@ func TestPackageDependsOnContentOnly(t *testing.T) {
 }
 
 func TestPackagedChartInTheSource(t *testing.T) {
-	c, err := load(t, demo(nil), chart.Options{Path: "charts/demo"})
+	c, err := load(t, demo(nil), options{Path: "charts/demo"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	data, _ := packaged(t, c)
-	again, err := load(t, map[string]string{"dist/demo.tgz": string(data)}, chart.Options{Path: "dist/demo.tgz"})
+	again, err := load(t, map[string]string{"dist/demo.tgz": string(data)}, options{Path: "dist/demo.tgz"})
 	if err != nil || again.Name() != "demo" || again.Version() != "1.0.0" {
 		t.Errorf("%+v, %v", again, err)
 	}
@@ -132,7 +147,7 @@ func TestPackagedChartInTheSource(t *testing.T) {
 func TestChartAtTheRoot(t *testing.T) {
 	files := map[string]string{"Chart.yaml": "apiVersion: v2\nname: root\nversion: 1.0.0\n", "templates/a.yaml": "a", "docs/x": "x"}
 	for _, path := range []string{".", "./", "./.", "/", "docs/.."} {
-		c, err := load(t, files, chart.Options{Path: path})
+		c, err := load(t, files, options{Path: path})
 		if err != nil || c.Name() != "root" {
 			t.Errorf("%q: %v", path, err)
 			continue
@@ -144,7 +159,7 @@ func TestChartAtTheRoot(t *testing.T) {
 }
 
 func TestIntegersInValuesFilesAreExact(t *testing.T) {
-	c, err := load(t, demo(map[string]string{"v/a.yaml": "id: 9123456789012345678\nsize: 1000000\nf: 1.5\n"}), chart.Options{
+	c, err := load(t, demo(map[string]string{"v/a.yaml": "id: 9123456789012345678\nsize: 1000000\nf: 1.5\n"}), options{
 		Path: "charts/demo", ValuesFiles: []string{"v/a.yaml"},
 	})
 	if err != nil {
@@ -156,7 +171,7 @@ func TestIntegersInValuesFilesAreExact(t *testing.T) {
 }
 
 func TestVersionAndValues(t *testing.T) {
-	c, err := load(t, demo(map[string]string{"v/a.yaml": "m: {x: 1, y1: 1}\nl: [1, 2]\n", "v/b.yaml": "m: {x: 2}\nl: [3]\n"}), chart.Options{
+	c, err := load(t, demo(map[string]string{"v/a.yaml": "m: {x: 1, y1: 1}\nl: [1, 2]\n", "v/b.yaml": "m: {x: 2}\nl: [3]\n"}), options{
 		Path: "charts/demo", ValuesFiles: []string{"v/a.yaml", "./v/b.yaml", "v/none.yaml"}, IgnoreMissing: true,
 	})
 	if err != nil {
@@ -204,11 +219,14 @@ func TestLoadRefuses(t *testing.T) {
 		"local, outside":     {dependency("file://../../../x", "1.x"), "charts/demo", chart.ErrDependency, "outside"},
 		"local, absolute":    {dependency("file:///etc", "1.x"), "charts/demo", chart.ErrDependency, "outside"},
 		"a loop":             {dependency("file://../loop", "1.x"), "charts/demo", chart.ErrDependency, "8 deep"},
-		"remote":             {dependency("https://u:canary@h.example/x", "1.x"), "charts/demo", chart.ErrDependency, "https://h.example are not fetched"},
+		"remote":             {dependency("https://u:canary@h.example/x", "1.x"), "charts/demo", chart.ErrDependency, "https://h.example, holds a user"},
 		"remote by its name": {dependency("@stable", "1.x"), "charts/demo", chart.ErrDependency, "an alias"},
+		"remote, not asked":  {dependency("https://h.example/x", "1.x"), "charts/demo", chart.ErrDependency, "https://h.example is not asked"},
+		"remote, git":        {dependency("git+https://ada:canary@h.example/x", "1.x"), "charts/demo", chart.ErrDependency, "none of file://, https://"},
+		"nowhere":            {dependency("", "1.x"), "charts/demo", chart.ErrDependency, "names no repository"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := load(t, tc.files, chart.Options{Path: tc.path})
+			_, err := load(t, tc.files, options{Path: tc.path})
 			if !errors.Is(err, tc.want) || err != nil && !strings.Contains(err.Error(), tc.text) {
 				t.Errorf("got %v, want %v with %q", err, tc.want, tc.text)
 			}
@@ -221,7 +239,7 @@ func TestLoadRefuses(t *testing.T) {
 
 func TestFullDiskIsNotTheChartsFault(t *testing.T) {
 	release := gittest.FullDisk(t, 1<<20)
-	_, err := load(t, demo(map[string]string{"charts/demo/files/big": gittest.Random(2 << 20)}), chart.Options{Path: "charts/demo"})
+	_, err := load(t, demo(map[string]string{"charts/demo/files/big": gittest.Random(2 << 20)}), options{Path: "charts/demo"})
 	release()
 	if err == nil || errors.Is(err, chart.ErrReference) || !strings.Contains(err.Error(), "file too large") {
 		t.Errorf("got %v", err)
@@ -234,7 +252,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("apiVersion: v1\nname: x\nversion: 1\ndependencies: [null]\n", "[]")
 	f.Add("&a [*a]", "{}")
 	f.Fuzz(func(t *testing.T, metadata, values string) {
-		c, err := load(t, map[string]string{"c/Chart.yaml": metadata, "c/values.yaml": values, "v": values}, chart.Options{
+		c, err := load(t, map[string]string{"c/Chart.yaml": metadata, "c/values.yaml": values, "v": values}, options{
 			Path: "c", ValuesFiles: []string{"v"},
 		})
 		if err == nil && (strings.ContainsAny(c.Name(), "/\\") || strings.HasPrefix(c.Name(), ".")) {

@@ -16,22 +16,33 @@ import (
 // maxValues is how large one values file may be.
 const maxValues = 5 << 20
 
-// mergeValues replaces the chart's values by those of the values files.
-func (c *Chart) mergeValues(s *sources, o Options) error {
+// Merge replaces the chart's values by those of values files: of the source, or of a packaged chart itself. A later one wins. With
+// ignoreMissing those that do not exist are left out.
+func (c *Chart) Merge(valuesFiles []string, ignoreMissing bool) (err error) {
+	defer guard(&err, "the values of %q make the parser fail", c.Name())
+	if s, ok := c.files.(*sources); ok {
+		var wanted []string
+		for _, file := range valuesFiles {
+			wanted = append(wanted, clean(file))
+		}
+		if err := s.unpack(wanted...); err != nil {
+			return err
+		}
+	}
 	merged := map[string]any{}
-	for i, file := range cleanAll(o.ValuesFiles) {
-		values, err := s.values(file)
-		if errors.Is(err, fs.ErrNotExist) && o.IgnoreMissing {
+	for _, file := range valuesFiles {
+		values, err := c.values(clean(file))
+		if errors.Is(err, fs.ErrNotExist) && ignoreMissing {
 			continue
 		}
 		if errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%w: %q does not exist in the source", ErrValuesFiles, o.ValuesFiles[i])
+			return fmt.Errorf("%w: %q does not exist in %s", ErrValuesFiles, file, c.files.place())
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %q %w", ErrValuesFiles, o.ValuesFiles[i], err)
+			return fmt.Errorf("%w: %q %w", ErrValuesFiles, file, err)
 		}
 		merge(merged, values)
-		c.ValuesFiles = append(c.ValuesFiles, o.ValuesFiles[i])
+		c.ValuesFiles = append(c.ValuesFiles, file)
 	}
 	if len(c.ValuesFiles) == 0 {
 		return nil
@@ -46,7 +57,7 @@ func (c *Chart) mergeValues(s *sources, o Options) error {
 	return nil
 }
 
-func (s *sources) values(file string) (map[string]any, error) {
+func (s *sources) values(file string) ([]byte, error) {
 	f, err := s.scratch.Open(file)
 	if err != nil {
 		return nil, err
@@ -54,6 +65,14 @@ func (s *sources) values(file string) (map[string]any, error) {
 	data, err := io.ReadAll(io.LimitReader(f, maxValues+1))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return nil, errors.New("cannot be read")
+	}
+	return data, nil
+}
+
+func (c *Chart) values(file string) (map[string]any, error) {
+	data, err := c.files.values(file)
+	if err != nil {
+		return nil, err
 	}
 	if len(data) > maxValues {
 		return nil, fmt.Errorf("has more than %d bytes", maxValues)
