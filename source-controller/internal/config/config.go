@@ -20,6 +20,7 @@ type Config struct {
 	process.Settings
 	Storage  Storage
 	Identity Identity
+	Helm     Helm
 	// SSH are the algorithms that may be agreed on with SSH servers.
 	SSH ssh.Algorithms
 
@@ -50,6 +51,7 @@ func Parse(args []string, getenv func(string) string) (Config, error) {
 		c.bind(flags)
 		c.Storage.bind(flags, c.Namespace, getenv)
 		c.Identity.bind(flags)
+		c.Helm.bind(flags)
 	})
 	if err != nil {
 		return c, err
@@ -98,6 +100,9 @@ func (c *Config) validate() error {
 		return errors.New("--requeue-dependency must be positive")
 	}
 	if err := errors.Join(c.Identity.validate(), c.SSH.Validate()); err != nil {
+		return err
+	}
+	if err := c.Helm.validate(); err != nil {
 		return err
 	}
 	return c.Storage.validate()

@@ -18,10 +18,11 @@ func (c *Config) Manager() (ctrl.Options, error) {
 	options := c.Settings.Manager()
 	options.Scheme = scheme
 	options.Cache.ByObject = map[client.Object]cache.ByObject{
-		&sourcev1.GitRepository{}: {Label: c.Selector},
-		&sourcev1.OCIRepository{}: {Label: c.Selector},
-		&sourcev1.HelmChart{}:     {Label: c.Selector},
-		&sourcev1.Bucket{}:        {Label: c.Selector},
+		&sourcev1.GitRepository{}:  {Label: c.Selector},
+		&sourcev1.OCIRepository{}:  {Label: c.Selector},
+		&sourcev1.HelmRepository{}: {Label: c.Selector},
+		&sourcev1.HelmChart{}:      {Label: c.Selector},
+		&sourcev1.Bucket{}:         {Label: c.Selector},
 	}
 	return options, nil
 }

@@ -83,6 +83,9 @@ func handled(obj client.Object) string {
 	if repository, ok := obj.(*sourcev1.GitRepository); ok {
 		return repository.Status.LastHandledReconcileAt
 	}
+	if repository, ok := obj.(*sourcev1.HelmRepository); ok {
+		return repository.Status.LastHandledReconcileAt
+	}
 	if bucket, ok := obj.(*sourcev1.Bucket); ok {
 		return bucket.Status.LastHandledReconcileAt
 	}

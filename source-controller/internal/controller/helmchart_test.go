@@ -167,9 +167,13 @@ func TestHelmChartFailuresAreExplained(t *testing.T) {
 			change: func(s *sourcev1.HelmChartSpec) { s.SourceRef.Name = "absent" },
 			kind:   sourcev1.FetchFailedCondition, reason: "SourceUnavailable", text: "/absent does not exist",
 		},
-		"HelmRepository": {
-			change: func(s *sourcev1.HelmChartSpec) { s.SourceRef.Kind = "HelmRepository" },
-			kind:   sourcev1.FetchFailedCondition, reason: "UnsupportedSourceKind", text: "HelmRepository are not served", stalls: true,
+		"no repository": {
+			change: func(s *sourcev1.HelmChartSpec) { s.SourceRef.Kind, s.Chart = "HelmRepository", "demo" },
+			kind:   sourcev1.FetchFailedCondition, reason: "SourceUnavailable", text: "create it, or correct spec.sourceRef.name",
+		},
+		"no bucket": {
+			change: func(s *sourcev1.HelmChartSpec) { s.SourceRef.Kind = "Bucket" },
+			kind:   sourcev1.FetchFailedCondition, reason: "SourceUnavailable", text: "Bucket ",
 		},
 		"no chart": {
 			change: func(s *sourcev1.HelmChartSpec) { s.Chart = "charts/absent" },
@@ -193,7 +197,7 @@ func TestHelmChartFailuresAreExplained(t *testing.T) {
 		},
 		"remote dependency": {
 			change: func(s *sourcev1.HelmChartSpec) { s.Chart = "charts/remote" },
-			kind:   sourcev1.BuildFailedCondition, reason: "DependencyBuildError", text: "https://charts.example.com are not fetched",
+			kind:   sourcev1.BuildFailedCondition, reason: "DependencyBuildError", text: "https://charts.example.com, holds a user",
 		},
 		"dependency outside": {
 			change: func(s *sourcev1.HelmChartSpec) { s.Chart = "charts/outside" },

@@ -11,6 +11,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/api/bus/outbox"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
@@ -37,10 +38,15 @@ func kinds() []kind {
 			list: func() client.ObjectList { return &sourcev1.OCIRepositoryList{} },
 		},
 		{
+			name: sourcev1.HelmRepositoryKind,
+			new:  func() client.Object { return &sourcev1.HelmRepository{} },
+			list: func() client.ObjectList { return &sourcev1.HelmRepositoryList{} },
+		},
+		{
 			name:   sourcev1.HelmChartKind,
 			new:    func() client.Object { return &sourcev1.HelmChart{} },
 			list:   func() client.ObjectList { return &sourcev1.HelmChartList{} },
-			change: report.Change{Reason: sourcev1.ChartPackageSucceededReason},
+			change: helmchart.Change(),
 		},
 		{
 			name: sourcev1.BucketKind,

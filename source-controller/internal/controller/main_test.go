@@ -98,6 +98,7 @@ func run(ctx context.Context, rc *rest.Config, storage string) (done chan struct
 		"--metrics-addr=0", "--health-addr=0", "--storage-path=" + storage, "--storage-addr=" + address,
 		"--storage-adv-addr=" + address, "--min-retry-delay=50ms", "--max-retry-delay=200ms", "--concurrent=4",
 		"--requeue-dependency=1s", "--artifact-retention-ttl=1h",
+		"--helm-index-max-size=1000000", "--helm-chart-max-size=500000", "--helm-chart-file-max-size=1000000",
 	}, func(string) string { return "" })
 	if err != nil {
 		return nil, err

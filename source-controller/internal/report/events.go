@@ -21,6 +21,8 @@ type Change struct {
 	Reason string
 	// Message of the event; empty for the Ready condition's.
 	Message string
+	// AsReady is set when the reason is the Ready condition's.
+	AsReady bool
 }
 
 // Emit says what changed between two states of an object, in the cluster and on the bus; nothing if nothing did. Of a new
@@ -102,7 +104,9 @@ func (r *Reporter) event(obj Object, change Change) (string, event.Event, bool) 
 	case c.Status != metav1.ConditionTrue:
 		ev.Severity = eventv1.EventSeverityError
 	case artifact != nil && !artifact.LastUpdateTime.Before(&c.LastTransitionTime):
-		ev.Reason, ev.Timestamp = cmp.Or(change.Reason, plan.ReasonNewArtifact), artifact.LastUpdateTime
+		if ev.Timestamp = artifact.LastUpdateTime; !change.AsReady {
+			ev.Reason = cmp.Or(change.Reason, plan.ReasonNewArtifact)
+		}
 		if change.Message != "" {
 			ev.Message = change.Message
 		}

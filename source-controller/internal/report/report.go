@@ -132,7 +132,7 @@ func (r *Reporter) Claim(ctx context.Context, obj client.Object) (bool, error) {
 	return err == nil, err
 }
 
-// Release removes the finalizer, and forgets the object.
+// Release removes the finalizer of a deleted object, and forgets it.
 func (r *Reporter) Release(ctx context.Context, obj client.Object) error {
 	err := r.finalizer(ctx, obj, controllerutil.RemoveFinalizer)
 	r.written.Delete(obj.GetUID())
@@ -142,6 +142,16 @@ func (r *Reporter) Release(ctx context.Context, obj client.Object) error {
 	}
 	if err == nil {
 		ctrl.LoggerFrom(ctx).Info("removed the artifacts of a deleted object")
+	}
+	return err
+}
+
+// Disclaim removes the finalizer of an object that there is nothing to reconcile about any more.
+func (r *Reporter) Disclaim(ctx context.Context, obj client.Object) error {
+	err := r.finalizer(ctx, obj, controllerutil.RemoveFinalizer)
+	r.forget(client.ObjectKeyFromObject(obj))
+	if errors.Is(err, errGone) {
+		return nil
 	}
 	return err
 }

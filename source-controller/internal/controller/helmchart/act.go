@@ -6,86 +6,105 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
-	"github.com/sluice-gitops/sluice/source-controller/internal/chart"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
 )
 
+// made is the chart that an attempt ends with: what goes into the status.
+type made struct {
+	artifact *meta.Artifact
+	// name is the chart's, valuesFiles are those that its values are from, source is the revision of its source.
+	name        string
+	valuesFiles []string
+	source      string
+	// anew is set when it was stored now, verified says whose signature it has.
+	anew     bool
+	verified *plan.Verified
+}
+
+// before is the chart that an object has.
+func before(obj *sourcev1.HelmChart) made {
+	s := obj.Status
+	return made{artifact: s.Artifact, name: s.ObservedChartName, valuesFiles: s.ObservedValuesFiles, source: s.ObservedSourceArtifactRevision}
+}
+
 // act takes the step that was decided on.
-func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o observed) Outcome {
+func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmChart, o *observed) Outcome {
 	out := attempt.Start[*sourcev1.HelmChart](o.Observed)
-	out.Decision, out.Change = plan.DecideChart(o.ChartObserved), change()
+	out.Decision, out.Change = plan.DecideChart(o.ChartObserved), Change()
 	out.Upstream, out.Revision = "", o.Upstream // a source's revision is none that a chart could be behind of
-	status := obj.Status.DeepCopy()
-	if out.Step == plan.Build {
-		out.Made, out.Problem = r.build(ctx, obj, o, status)
-		out.Artifact, out.Stored = status.Artifact, out.Stored || out.Problem == nil
+	chart := before(obj)
+	switch out.Step {
+	case plan.Build:
+		chart, out.Problem = r.make(ctx, obj, o, chart)
+	case plan.Keep:
+		chart.verified, out.Problem = r.verified(ctx, obj, o)
 	}
-	if out.Problem == nil {
-		out.Reason, out.Message = sourcev1.ChartPackageSucceededReason, packaged(*status)
-		out.Done = fmt.Sprintf("packaged chart %s@%s", status.ObservedChartName, status.Artifact.Revision)
-		out.Source = fmt.Sprintf("%s/%s/%s", obj.Spec.SourceRef.Kind, obj.Namespace, obj.Spec.SourceRef.Name)
-		out.Note = func(obj *sourcev1.HelmChart) { note(obj, *status) }
+	if out.Problem != nil || out.Step == plan.Fail {
+		return out
 	}
+	out.Artifact, out.Stored, out.Made, out.Verified = chart.artifact, true, chart.anew, chart.verified
+	out.Reason, out.Message = done(obj.Spec, chart)
+	verb := "pulled"
+	if plan.Packaged(obj.Spec) {
+		verb = "packaged"
+	}
+	out.Done = fmt.Sprintf("%s chart %s@%s", verb, chart.name, chart.artifact.Revision)
+	out.Source = fmt.Sprintf("%s/%s/%s", obj.Spec.SourceRef.Kind, obj.Namespace, obj.Spec.SourceRef.Name)
+	out.Note = func(obj *sourcev1.HelmChart) { note(obj, chart) }
 	return out
 }
 
-// build loads the chart, and packages it if that is a chart that is not stored yet, which it reports.
-func (r *Reconciler) build(
-	ctx context.Context, obj *sourcev1.HelmChart, o observed, status *sourcev1.HelmChartStatus,
-) (made bool, _ *plan.Problem) {
-	source, err := r.Store.ReadVerified(o.source.Path, o.source.Digest)
-	if err != nil {
-		return false, sourceProblem(err, o.sourceReady)
-	}
-	defer func() { _ = source.Close() }() // it was only read
+// make makes the chart, in a folder that nobody else sees, unless it is stored already.
+func (r *Reconciler) make(ctx context.Context, obj *sourcev1.HelmChart, o *observed, has made) (made, *plan.Problem) {
 	scratch, dir, done, err := r.Store.Scratch()
 	if err != nil {
-		return false, plan.StorageProblem(sourcev1.DirCreationFailedReason, "%v", err)
+		return has, plan.StorageProblem(sourcev1.DirCreationFailedReason, "%v", err)
 	}
 	defer func() {
 		if err := done(); err != nil {
 			ctrl.LoggerFrom(ctx).Error(err, "a scratch folder stays until the next start")
 		}
 	}()
-	loaded, err := chart.Load(source, scratch, dir, chart.Options{
-		Path: obj.Spec.Chart, ValuesFiles: obj.Spec.ValuesFiles, IgnoreMissing: obj.Spec.IgnoreMissingValuesFiles,
-	})
-	if err != nil {
-		return false, chartProblem(err)
+	w := work{r: r, obj: obj, seen: o, has: has, scratch: scratch, dir: dir}
+	if o.repository != nil {
+		return w.pull(ctx)
 	}
-	version, problem := plan.ChartVersion(obj.Spec, obj.Generation, loaded.Version(), o.source.Revision)
-	if problem != nil {
-		return false, problem
-	}
-	if plan.RebuildChart(o.ChartObserved) || status.Artifact.Revision != version || status.ObservedChartName != loaded.Name() {
-		loaded.SetVersion(version)
-		if problem := r.write(ctx, obj, loaded, dir, status); problem != nil {
-			return false, problem
-		}
-		made = true
-	}
-	status.ObservedSourceArtifactRevision = o.source.Revision
-	return made, nil
+	return w.build(ctx)
 }
 
-// write stores a chart and notes it in the status.
-func (r *Reconciler) write(
-	ctx context.Context, obj *sourcev1.HelmChart, c *chart.Chart, dir string, status *sourcev1.HelmChartStatus,
-) *plan.Problem {
-	file := store.Path(sourcev1.HelmChartKind, obj.Namespace, obj.Name, fmt.Sprintf("%s-%s.tgz", c.Name(), c.Version()))
-	written, err := r.Store.Write(ctx, file, func(w io.Writer) error { return c.Write(w, dir) })
+// work is the making of one chart.
+type work struct {
+	r    *Reconciler
+	obj  *sourcev1.HelmChart
+	seen *observed
+	// has is the chart that the object has.
+	has     made
+	scratch *os.Root
+	dir     string
+}
+
+// stored reports whether the chart of a name and a version, as they are written into the artifact, is there already.
+func (w *work) stored(name, version string) bool {
+	return !plan.RebuildChart(w.seen.ChartObserved) && w.has.artifact.Revision == version && w.has.name == name
+}
+
+// store stores what fill writes as the chart of a name and a version.
+func (w *work) store(ctx context.Context, name, version string, fill func(io.Writer) error) *plan.Problem {
+	file := store.Path(sourcev1.HelmChartKind, w.obj.Namespace, w.obj.Name, fmt.Sprintf("%s-%s.tgz", name, version))
+	written, err := w.r.Store.Write(ctx, file, fill)
 	if err != nil {
 		return plan.BuildProblem(plan.ReasonChartPackageError, "%v", err)
 	}
-	status.Artifact = attempt.New(status.Artifact, c.Version(), file, written, nil)
-	status.ObservedChartName = c.Name()
-	status.ObservedValuesFiles = c.ValuesFiles
+	w.has.artifact = attempt.New(w.obj.Status.Artifact, version, file, written, nil)
+	w.has.name, w.has.anew, w.has.valuesFiles = name, true, nil
 	return nil
 }
 
@@ -100,18 +119,4 @@ func sourceProblem(err error, sourceReady bool) *plan.Problem {
 		return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact is lost, and the source cannot be fetched; see its conditions")
 	}
 	return plan.AwaitedProblem(plan.ReasonSourceUnavailable, "the source's artifact cannot be read: %v", err)
-}
-
-// chartProblem is what the user reads. What only another commit or spec can mend is not tried again: both are watched.
-func chartProblem(err error) *plan.Problem {
-	p := plan.BuildProblem(plan.ReasonChartPackageError, "%v", err)
-	switch {
-	case errors.Is(err, chart.ErrDependency):
-		p.Reason = plan.ReasonDependencyBuildError
-	case errors.Is(err, chart.ErrValuesFiles):
-		p.Reason, p.Terminal = plan.ReasonValuesFilesError, true
-	case errors.Is(err, chart.ErrReference):
-		p.Reason, p.Terminal = plan.ReasonInvalidChartReference, true
-	}
-	return p
 }

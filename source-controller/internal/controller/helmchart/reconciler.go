@@ -1,7 +1,9 @@
-// Package helmchart reconciles HelmCharts: it packages a chart out of the artifact of a GitRepository.
+// Package helmchart reconciles HelmCharts: it packages a chart out of the artifact of a GitRepository or a Bucket, or downloads one
+// from a HelmRepository.
 //
-// The path of an attempt is that of package attempt. What is a HelmChart's own: observe.go looks at the source, act.go makes
-// the chart.
+// The path of an attempt is that of package attempt. What is a HelmChart's own: observe.go looks at the source, act.go makes the
+// chart, from an artifact (build.go) or from a repository (pull.go). registry.go and index.go know the two sorts of repositories,
+// dependencies.go finds those that charts depend on.
 package helmchart
 
 import (
@@ -12,18 +14,49 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
+	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
+	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
+	"github.com/sluice-gitops/sluice/source-controller/internal/oci"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
-// timeout bounds an attempt, which works on local files only.
-const timeout = 2 * time.Minute
+// timeout bounds an attempt, whatever the timeouts of the repositories say that it asks.
+const timeout = 10 * time.Minute
 
 // Outcome is how an attempt ended.
 type Outcome = attempt.Outcome[*sourcev1.HelmChart]
 
-// Reconciler reconciles HelmCharts. Every field must be set.
+// Clouds logs in to the registries of clouds.
+type Clouds interface {
+	Registry(ctx context.Context, provider string, s identity.Subject, repository string) (secret.Login, error)
+}
+
+// Verifier makes sure that a chart in a registry is signed as spec.verify says.
+type Verifier interface {
+	// Verify returns whose signature the artifact with the digest has.
+	Verify(ctx context.Context, obj *sourcev1.HelmChart, repo oci.Name, digest string, o oci.Options) (*plan.Verified, *plan.Problem)
+}
+
+// Reconciler reconciles HelmCharts. Every exported field must be set, but for Signatures.
 type Reconciler struct {
 	attempt.Runner[*sourcev1.HelmChart]
+
+	// Secrets reads Secrets.
+	Secrets secret.Reader
+	// Repositories asks servers, Indexes keeps what is where in their indexes.
+	Repositories *helmrepo.Client
+	Indexes      *helmrepo.Indexes
+	// Connections are those to registries, Clouds logs in to them where spec.provider of the HelmRepository says so.
+	Connections *wire.Pool
+	Clouds      Clouds
+	// Signatures verifies charts; nil to refuse those that ask for it.
+	Signatures Verifier
+	// MaxChart is how large a packaged chart may be, in bytes.
+	MaxChart int64
+
+	memories memories
 }
 
 // Reconcile makes one attempt.
@@ -48,11 +81,18 @@ func (r *Reconciler) Timeout(*sourcev1.HelmChart) time.Duration { return timeout
 
 // Attempt implements [attempt.Kind].
 func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.HelmChart, o plan.Observed) Outcome {
-	return r.act(ctx, obj, r.observe(ctx, obj, o))
+	seen := r.observe(ctx, obj, o)
+	defer seen.close()
+	out := r.act(ctx, obj, seen)
+	out.Received = seen.received()
+	return out
 }
 
 // Restore implements [attempt.Kind]: a chart is made of its source, or not at all.
 func (r *Reconciler) Restore(context.Context, *sourcev1.HelmChart) bool { return false }
 
 // Remove implements [attempt.Kind].
-func (r *Reconciler) Remove(context.Context, *sourcev1.HelmChart) error { return nil }
+func (r *Reconciler) Remove(_ context.Context, obj *sourcev1.HelmChart) error {
+	r.memories.forget(obj.UID)
+	return nil
+}

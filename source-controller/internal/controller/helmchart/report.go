@@ -5,24 +5,28 @@ import (
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/report"
 )
 
 // note writes into the status what its chart was made of.
-func note(obj *sourcev1.HelmChart, made sourcev1.HelmChartStatus) {
-	obj.Status.ObservedSourceArtifactRevision = made.ObservedSourceArtifactRevision
-	obj.Status.ObservedChartName, obj.Status.ObservedValuesFiles = made.ObservedChartName, made.ObservedValuesFiles
+func note(obj *sourcev1.HelmChart, chart made) {
+	obj.Status.ObservedSourceArtifactRevision = chart.source
+	obj.Status.ObservedChartName, obj.Status.ObservedValuesFiles = chart.name, chart.valuesFiles
 }
 
-// packaged says what was packaged, from nothing but the status.
-func packaged(s sourcev1.HelmChartStatus) string {
-	text := fmt.Sprintf("packaged '%s' chart with version '%s'", s.ObservedChartName, s.Artifact.Revision)
-	if len(s.ObservedValuesFiles) > 0 {
-		text += fmt.Sprintf(" and merged values files %v", s.ObservedValuesFiles)
+// done is the reason and the message about a chart, from nothing but what the status has of it.
+func done(spec sourcev1.HelmChartSpec, chart made) (reason, message string) {
+	reason, verb := sourcev1.ChartPullSucceededReason, "pulled"
+	if plan.Packaged(spec) {
+		reason, verb = sourcev1.ChartPackageSucceededReason, "packaged"
 	}
-	return text
+	message = fmt.Sprintf("%s '%s' chart with version '%s'", verb, chart.name, chart.artifact.Revision)
+	if len(chart.valuesFiles) > 0 {
+		message += fmt.Sprintf(" and merged values files %v", chart.valuesFiles)
+	}
+	return reason, message
 }
 
-func change() report.Change {
-	return report.Change{Reason: sourcev1.ChartPackageSucceededReason}
-}
+// Change is what is said about a new chart: what its Ready condition says.
+func Change() report.Change { return report.Change{AsReady: true} }

@@ -1,0 +1,49 @@
+package controller
+
+import (
+	"context"
+
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
+	"github.com/sluice-gitops/sluice/source-controller/internal/chart"
+	"github.com/sluice-gitops/sluice/source-controller/internal/config"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
+	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmrepository"
+	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
+	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
+)
+
+// maxIndexes bounds what is kept of all indexes together, in bytes: where the versions of each chart are in its file.
+const maxIndexes = 16 << 20
+
+// helmParts is what the two kinds of Helm are made with.
+type helmParts struct {
+	repositories attempt.Runner[*sourcev1.HelmRepository]
+	charts       attempt.Runner[*sourcev1.HelmChart]
+	connections  *wire.Pool
+	clouds       helmchart.Clouds
+}
+
+// setupHelm registers HelmRepositories and HelmCharts, which share what is known of indexes.
+func setupHelm(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, parts helmParts) error {
+	chart.SetFileLimit(cfg.Helm.MaxChartFile)
+	secrets := secret.Reader{Live: mgr.GetAPIReader()}
+	client := &helmrepo.Client{
+		Connections: parts.connections, Limits: helmrepo.Limits{Index: cfg.Helm.MaxIndex, Chart: cfg.Helm.MaxChart},
+	}
+	indexes := &helmrepo.Indexes{Limit: maxIndexes}
+	options := controller.Options{MaxConcurrentReconciles: cfg.Concurrent}
+	if err := (&helmrepository.Reconciler{
+		Runner: parts.repositories, Secrets: secrets, Repositories: client, Indexes: indexes,
+	}).Setup(mgr, options); err != nil {
+		return err
+	}
+	return (&helmchart.Reconciler{
+		Runner: parts.charts, Secrets: secrets, Repositories: client, Indexes: indexes,
+		Connections: parts.connections, Clouds: parts.clouds, MaxChart: cfg.Helm.MaxChart,
+	}).Setup(ctx, mgr, options)
+}

@@ -1,0 +1,42 @@
+package helmchart
+
+import (
+	"context"
+
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+)
+
+// signed makes sure that what a tag stands for is signed as spec.verify says, by its digest, before anything of it is stored.
+func (r *Reconciler) signed(ctx context.Context, obj *sourcev1.HelmChart, g *registry, digest string) (*plan.Verified, *plan.Problem) {
+	if obj.Spec.Verify == nil {
+		return nil, nil
+	}
+	if r.Signatures == nil {
+		p := plan.FetchProblem(plan.ReasonInvalidSpec, "spec.verify: not served by this controller; remove it, nothing is fetched while it is set")
+		p.Terminal = true
+		return nil, p
+	}
+	return r.Signatures.Verify(ctx, obj, g.repo.Name(), digest, g.options)
+}
+
+// verified is whose signature the stored chart has. What was found good before is not asked about again while neither it nor the
+// spec changes.
+func (r *Reconciler) verified(ctx context.Context, obj *sourcev1.HelmChart, o *observed) (*plan.Verified, *plan.Problem) {
+	if obj.Spec.Verify == nil || o.registry == nil {
+		return nil, nil
+	}
+	c := apimeta.FindStatusCondition(obj.Status.Conditions, sourcev1.SourceVerifiedCondition)
+	if c != nil && c.Status == metav1.ConditionTrue && c.Reason == meta.SucceededReason && c.ObservedGeneration == obj.Generation {
+		return &plan.Verified{Reason: c.Reason, Message: c.Message}, nil
+	}
+	digest, err := o.registry.repo.Resolve(ctx, o.registry.tag)
+	if err != nil {
+		return nil, o.registry.problem(err)
+	}
+	return r.signed(ctx, obj, o.registry, digest)
+}
