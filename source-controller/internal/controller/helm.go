@@ -13,37 +13,37 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmchart"
 	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
+	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
+	"github.com/sluice-gitops/sluice/source-controller/internal/verify/artifact"
+	"github.com/sluice-gitops/sluice/source-controller/internal/verify/cosign"
 	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // maxIndexes bounds what is kept of all indexes together, in bytes: where the versions of each chart are in its file.
 const maxIndexes = 16 << 20
 
-// helmParts is what the two kinds of Helm are made with.
-type helmParts struct {
-	repositories attempt.Runner[*sourcev1.HelmRepository]
-	charts       attempt.Runner[*sourcev1.HelmChart]
-	connections  *wire.Pool
-	clouds       helmchart.Clouds
-}
-
-// setupHelm registers HelmRepositories and HelmCharts, which share what is known of indexes.
-func setupHelm(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, parts helmParts) error {
+// setupHelm registers the kinds HelmRepository and HelmChart, which share what is known of indexes.
+func setupHelm(
+	ctx context.Context, mgr ctrl.Manager, cfg *config.Config,
+	repositories attempt.Runner[*sourcev1.HelmRepository], charts attempt.Runner[*sourcev1.HelmChart], issuer *identity.Issuer,
+) error {
 	chart.SetFileLimit(cfg.Helm.MaxChartFile)
 	secrets := secret.Reader{Live: mgr.GetAPIReader()}
+	connections := wire.NewPool()
 	client := &helmrepo.Client{
-		Connections: parts.connections, Limits: helmrepo.Limits{Index: cfg.Helm.MaxIndex, Chart: cfg.Helm.MaxChart},
+		Connections: connections, Limits: helmrepo.Limits{Index: cfg.Helm.MaxIndex, Chart: cfg.Helm.MaxChart},
 	}
 	indexes := &helmrepo.Indexes{Limit: maxIndexes}
 	options := controller.Options{MaxConcurrentReconciles: cfg.Concurrent}
 	if err := (&helmrepository.Reconciler{
-		Runner: parts.repositories, Secrets: secrets, Repositories: client, Indexes: indexes,
+		Runner: repositories, Secrets: secrets, Repositories: client, Indexes: indexes, Forget: issuer.Forget,
 	}).Setup(mgr, options); err != nil {
 		return err
 	}
 	return (&helmchart.Reconciler{
-		Runner: parts.charts, Secrets: secrets, Repositories: client, Indexes: indexes,
-		Connections: parts.connections, Clouds: parts.clouds, MaxChart: cfg.Helm.MaxChart,
+		Runner: charts, Secrets: secrets, Repositories: client, Indexes: indexes,
+		Connections: connections, Clouds: issuer, MaxChart: cfg.Helm.MaxChart,
+		Signatures: &artifact.Verifier{Secrets: secrets, Public: cosign.NewPublicRoot(cosign.PublicOptions{})},
 	}).Setup(ctx, mgr, options)
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/verify/signtest"
 )
 
 // chartRegistry is a registry with charts, which wants a login if it has one.
@@ -64,7 +65,7 @@ func (r *chartRegistry) seen() string {
 }
 
 // push pushes a packaged chart as helm push does.
-func (r *chartRegistry) push(t *testing.T, repository, tag string, packaged []byte, layer types.MediaType) {
+func (r *chartRegistry) push(t *testing.T, repository, tag string, packaged []byte, layer types.MediaType) name.Digest {
 	t.Helper()
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), "application/vnd.cncf.helm.config.v1+json")
 	img, err := mutate.AppendLayers(img, static.NewLayer(packaged, layer))
@@ -80,6 +81,11 @@ func (r *chartRegistry) push(t *testing.T, repository, tag string, packaged []by
 		t.Fatal(err)
 	}
 	r.seen()
+	digest, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref.Context().Digest(digest.String())
 }
 
 // loggedIn logs in to every request.
@@ -204,5 +210,57 @@ func TestHelmChartFromARegistryWithALogin(t *testing.T) {
 			}
 			until(t, obj, func() error { return hasCondition(obj, "Ready", "False", tc.reason, tc.text) })
 		})
+	}
+}
+
+// TestSignedCharts: nothing is stored that is not signed by whom spec.verify trusts, and who signed is said.
+func TestSignedCharts(t *testing.T) {
+	t.Parallel()
+	r := newChartRegistry(t, "", "")
+	refs := map[string]name.Digest{}
+	for _, chart := range []string{"signed", "unsigned"} {
+		refs[chart] = r.push(t, "charts/"+chart, "1.0.0", packageChart(t, t.TempDir(), chart, "1.0.0", nil), plan.ChartLayerMediaType)
+	}
+	key, err := signtest.Bundle(refs["signed"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := signtest.Bundle(refs["unsigned"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := createRepository(t, "", inRegistry(r.host))
+	makeSecret(t, source.Namespace, "right", map[string]string{"cosign.pub": string(key)})
+	makeSecret(t, source.Namespace, "wrong", map[string]string{"other.pub": string(other)})
+	verify := func(secret string) func(*sourcev1.HelmChartSpec) {
+		return func(s *sourcev1.HelmChartSpec) {
+			s.Verify = &sourcev1.HelmChartVerification{Provider: "cosign", SecretRef: ref(secret)}
+		}
+	}
+	obj := createListed(t, source, "signed", "1.x", verify("right"))
+	until(t, obj, chartAt(obj, "1.0.0"))
+	check := func() {
+		t.Helper()
+		if err := hasCondition(obj, sourcev1.SourceVerifiedCondition, "True", "Succeeded", "verified signature of version 1.0.0 by cosign.pub"); err != nil {
+			t.Error(err)
+		}
+	}
+	check()
+	r.seen()
+	request(t, obj)
+	if check(); r.seen() != "GET /v2/charts/signed/tags/list" {
+		t.Error("what was found good is asked about again")
+	}
+	for name, c := range map[string]*sourcev1.HelmChart{
+		"by somebody else": createListed(t, source, "signed", "1.0.0", verify("wrong")),
+		"by nobody":        createListed(t, source, "unsigned", "1.0.0", verify("right")),
+		"with no key":      createListed(t, source, "signed", "1.0.0", verify("absent")),
+	} {
+		until(t, c, func() error {
+			return hasCondition(c, sourcev1.SourceVerifiedCondition, "False", "VerificationError", "without a good signature")
+		})
+		if c.Status.Artifact != nil || isReady(c) == nil {
+			t.Errorf("%s: %+v", name, c.Status)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package controller_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -78,7 +79,7 @@ func (s *helmServer) serve(w http.ResponseWriter, r *http.Request) {
 		http.Error(out, "canary of a server", http.StatusNotFound)
 		return
 	}
-	out.Header().Set("ETag", fmt.Sprintf("%q", fmt.Sprint(len(data), filepath.Base(r.URL.Path))))
+	out.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(data)))
 	http.ServeContent(out, r, "", time.Time{}, strings.NewReader(string(data)))
 }
 

@@ -29,7 +29,6 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/retry"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 	"github.com/sluice-gitops/sluice/source-controller/internal/store"
-	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 // clones is the folder of bare clones inside the storage.
@@ -88,11 +87,8 @@ func Setup(ctx context.Context, mgr ctrl.Manager, cfg *config.Config, messages b
 	if err := setupOCIRepositories(mgr, cfg, runner[*sourcev1.OCIRepository](reporter(sourcev1.OCIRepositoryKind), files), issuer); err != nil {
 		return err
 	}
-	if err := setupHelm(ctx, mgr, cfg, helmParts{
-		repositories: runner[*sourcev1.HelmRepository](reporter(sourcev1.HelmRepositoryKind), files),
-		charts:       runner[*sourcev1.HelmChart](reporter(sourcev1.HelmChartKind), files),
-		connections:  wire.NewPool(), clouds: issuer,
-	}); err != nil {
+	if err := setupHelm(ctx, mgr, cfg, runner[*sourcev1.HelmRepository](reporter(sourcev1.HelmRepositoryKind), files),
+		runner[*sourcev1.HelmChart](reporter(sourcev1.HelmChartKind), files), issuer); err != nil {
 		return err
 	}
 	records, err := setupBuckets(mgr, cfg, runner[*sourcev1.Bucket](reporter(sourcev1.BucketKind), files), issuer)

@@ -19,6 +19,7 @@ import (
 	"github.com/sluice-gitops/sluice/source-controller/internal/oci"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
+	"github.com/sluice-gitops/sluice/source-controller/internal/verify/artifact"
 	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
@@ -33,13 +34,12 @@ type Clouds interface {
 	Registry(ctx context.Context, provider string, s identity.Subject, repository string) (secret.Login, error)
 }
 
-// Verifier makes sure that a chart in a registry is signed as spec.verify says.
-type Verifier interface {
-	// Verify returns whose signature the artifact with the digest has.
-	Verify(ctx context.Context, obj *sourcev1.HelmChart, repo oci.Name, digest string, o oci.Options) (*plan.Verified, *plan.Problem)
+// Signatures looks for the signature of what has a digest, by somebody who is trusted.
+type Signatures interface {
+	Verify(ctx context.Context, asked artifact.Asked, repo oci.Name, digest string, o oci.Options) (*plan.Verified, *plan.Problem)
 }
 
-// Reconciler reconciles HelmCharts. Every exported field must be set, but for Signatures.
+// Reconciler reconciles HelmCharts. Every exported field must be set.
 type Reconciler struct {
 	attempt.Runner[*sourcev1.HelmChart]
 
@@ -51,8 +51,8 @@ type Reconciler struct {
 	// Connections are those to registries, Clouds logs in to them where spec.provider of the HelmRepository says so.
 	Connections *wire.Pool
 	Clouds      Clouds
-	// Signatures verifies charts; nil to refuse those that ask for it.
-	Signatures Verifier
+	// Signatures verifies charts in registries where spec.verify says so.
+	Signatures Signatures
 	// MaxChart is how large a packaged chart may be, in bytes.
 	MaxChart int64
 

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	secretField = "spec.secretRef"
+	secretField = "spec.secretRef" //nolint:gosec // the name of a field
 	certField   = "spec.certSecretRef"
 )
 
@@ -68,7 +68,11 @@ func (r *Reconciler) connect(ctx context.Context, repository *sourcev1.HelmRepos
 	if problem != nil {
 		return g, problem
 	}
-	o.Peer = wire.Peer{Host: name.RegistryStr(), TLS: authorities, TLSField: certField}
+	o.Peer = wire.Peer{
+		Host: name.RegistryStr(), TLS: authorities, TLSField: certField,
+		// As in Flux: whoever takes plain HTTP and names no authority takes any certificate.
+		Unverified: repository.Spec.Insecure && authorities.IsZero(),
+	}
 	if problem := r.login(ctx, repository, name, &o); problem != nil {
 		return g, problem
 	}

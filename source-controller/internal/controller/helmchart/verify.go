@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
+	"github.com/sluice-gitops/sluice/source-controller/internal/verify/artifact"
 )
 
 // signed makes sure that what a tag stands for is signed as spec.verify says, by its digest, before anything of it is stored.
@@ -16,12 +17,7 @@ func (r *Reconciler) signed(ctx context.Context, obj *sourcev1.HelmChart, g *reg
 	if obj.Spec.Verify == nil {
 		return nil, nil
 	}
-	if r.Signatures == nil {
-		p := plan.FetchProblem(plan.ReasonInvalidSpec, "spec.verify: not served by this controller; remove it, nothing is fetched while it is set")
-		p.Terminal = true
-		return nil, p
-	}
-	return r.Signatures.Verify(ctx, obj, g.repo.Name(), digest, g.options)
+	return r.Signatures.Verify(ctx, artifact.OfChart(obj, g.version), g.repo.Name(), digest, g.options)
 }
 
 // verified is whose signature the stored chart has. What was found good before is not asked about again while neither it nor the

@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	secretField = "spec.secretRef"
+	secretField = "spec.secretRef" //nolint:gosec // the name of a field
 	certField   = "spec.certSecretRef"
 )
 

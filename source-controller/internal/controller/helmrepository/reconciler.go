@@ -11,9 +11,9 @@ import (
 	"time"
 
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/attempt"
 	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
@@ -34,6 +34,8 @@ type Reconciler struct {
 	Repositories *helmrepo.Client
 	// Indexes keeps what is where in an index, for the charts.
 	Indexes *helmrepo.Indexes
+	// Forget ends what is measured of an object that is gone; charts log in to clouds in the name of their repository.
+	Forget func(kind, namespace, name string)
 
 	tags tags
 }
@@ -41,8 +43,13 @@ type Reconciler struct {
 // Reconcile makes one attempt.
 func (r *Reconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var obj sourcev1.HelmRepository
-	if err := r.Reporter.Get(ctx, req.NamespacedName, &obj); err != nil {
-		return ctrl.Result{}, client.IgnoreNotFound(err)
+	err := r.Reporter.Get(ctx, req.NamespacedName, &obj)
+	if apierrors.IsNotFound(err) {
+		r.Forget(sourcev1.HelmRepositoryKind, req.Namespace, req.Name)
+		return ctrl.Result{}, nil
+	}
+	if err != nil {
+		return ctrl.Result{}, err
 	}
 	if static(&obj) {
 		return ctrl.Result{}, r.clear(ctx, &obj)
