@@ -13,7 +13,6 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 )
@@ -105,7 +104,7 @@ func (d *repositories) fromRegistry(ctx context.Context, repository *sourcev1.He
 }
 
 func (d *repositories) fromIndex(ctx context.Context, repository *sourcev1.HelmRepository, name, version string, file *os.File) error {
-	access, problem := helmrepository.Access(ctx, d.r.Secrets, repository)
+	access, problem := helmrepo.AccessOf(ctx, d.r.Secrets, repository)
 	if problem != nil {
 		return problem
 	}
@@ -114,7 +113,7 @@ func (d *repositories) fromIndex(ctx context.Context, repository *sourcev1.HelmR
 		return err
 	}
 	if _, err := d.r.Repositories.Chart(ctx, access, found, file); err != nil {
-		return helmrepository.Problem(repository.Spec.URL, plan.ReasonDependencyBuildError, err)
+		return helmrepo.Problem(repository.Spec.URL, plan.ReasonDependencyBuildError, err)
 	}
 	return nil
 }
@@ -149,10 +148,10 @@ func (d *repositories) fetch(ctx context.Context, access helmrepo.Access, into *
 		return err
 	}
 	if _, err := d.r.Repositories.Index(ctx, access, "", into.file); err != nil {
-		return helmrepository.Problem(access.URL, plan.ReasonDependencyBuildError, err)
+		return helmrepo.Problem(access.URL, plan.ReasonDependencyBuildError, err)
 	}
 	if into.index, err = helmrepo.Read(into.file); err != nil {
-		return helmrepository.Problem(access.URL, plan.ReasonDependencyBuildError, err)
+		return helmrepo.Problem(access.URL, plan.ReasonDependencyBuildError, err)
 	}
 	return nil
 }

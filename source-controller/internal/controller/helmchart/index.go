@@ -10,7 +10,6 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
-	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmrepository"
 	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 )
@@ -43,13 +42,13 @@ func (w *work) pullIndexed(ctx context.Context) (made, *plan.Problem) {
 		return w.has, problem
 	}
 	defer func() { _ = file.Close() }() // it is removed
-	access, problem := helmrepository.Access(ctx, w.r.Secrets, repository)
+	access, problem := helmrepo.AccessOf(ctx, w.r.Secrets, repository)
 	if problem != nil {
 		return w.has, problem
 	}
 	n, err := w.r.Repositories.Chart(ctx, access, found, file)
 	if w.seen.downloaded = n; err != nil {
-		return w.has, helmrepository.Problem(repository.Spec.URL, plan.ReasonChartPullError, err)
+		return w.has, helmrepo.Problem(repository.Spec.URL, plan.ReasonChartPullError, err)
 	}
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return w.has, plan.StorageProblem(sourcev1.ReadOperationFailedReason, "the chart cannot be read again")

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/sluice-gitops/sluice/api/redact"
-	"github.com/sluice-gitops/sluice/source-controller/internal/controller/helmrepository"
+	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
 	"github.com/sluice-gitops/sluice/source-controller/internal/identity"
 	"github.com/sluice-gitops/sluice/source-controller/internal/oci"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
@@ -64,7 +64,7 @@ func (r *Reconciler) connect(ctx context.Context, repository *sourcev1.HelmRepos
 		Insecure: repository.Spec.Insecure, Memory: memory,
 		Limits: oci.Limits{Layer: r.MaxChart, LayerOption: "--helm-chart-max-size"},
 	}
-	authorities, problem := helmrepository.TLS(ctx, r.Secrets, repository)
+	authorities, problem := helmrepo.TLSOf(ctx, r.Secrets, repository)
 	if problem != nil {
 		return g, problem
 	}

@@ -42,7 +42,7 @@ func (r *Reconciler) act(ctx context.Context, obj *sourcev1.HelmRepository, o *o
 func (r *Reconciler) store(ctx context.Context, obj *sourcev1.HelmRepository, o *observed) (_ *meta.Artifact, notice string, _ *plan.Problem) {
 	index, err := helmrepo.Read(o.index)
 	if err != nil {
-		return nil, "", Problem(obj.Spec.URL, sourcev1.IndexationFailedReason, err)
+		return nil, "", helmrepo.Problem(obj.Spec.URL, sourcev1.IndexationFailedReason, err)
 	}
 	if _, err := o.index.Seek(0, io.SeekStart); err != nil {
 		return nil, "", plan.StorageProblem(sourcev1.ReadOperationFailedReason, "the index cannot be read again")

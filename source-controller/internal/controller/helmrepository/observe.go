@@ -44,7 +44,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.HelmRepository, 
 	if o.Problem = plan.ValidateHelmRepository(obj.Spec); o.Problem != nil {
 		return o
 	}
-	access, problem := Access(ctx, r.Secrets, obj)
+	access, problem := helmrepo.AccessOf(ctx, r.Secrets, obj)
 	if problem != nil {
 		o.Problem = problem
 		return o
@@ -70,7 +70,7 @@ func (r *Reconciler) fetch(ctx context.Context, obj *sourcev1.HelmRepository, ac
 	o.answer, err = r.Repositories.Index(ctx, access, before, o.index)
 	switch {
 	case err != nil:
-		return Problem(obj.Spec.URL, meta.FailedReason, err)
+		return helmrepo.Problem(obj.Spec.URL, meta.FailedReason, err)
 	case o.answer.Unchanged:
 		o.Upstream = o.Artifact.Revision
 	default:

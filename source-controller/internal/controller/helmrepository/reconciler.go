@@ -1,8 +1,8 @@
 // Package helmrepository reconciles HelmRepositories: it stores the index of one that is served over HTTP. One in a registry has
 // no index, and nothing to reconcile: its charts ask the registry themselves.
 //
-// The path of an attempt is that of package attempt. What is a HelmRepository's own: access.go reads its Secrets, observe.go asks
-// the server, act.go checks the index and stores it, static.go clears what is left on one that has become a registry's.
+// The path of an attempt is that of package attempt. What is a HelmRepository's own: observe.go asks the server, act.go checks the
+// index and stores it, static.go clears what is left on one that has become a registry's.
 package helmrepository
 
 import (

@@ -1,4 +1,4 @@
-package helmrepository
+package helmrepo
 
 import (
 	"context"
@@ -7,7 +7,6 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 
 	"github.com/sluice-gitops/sluice/api/redact"
-	"github.com/sluice-gitops/sluice/source-controller/internal/helmrepo"
 	"github.com/sluice-gitops/sluice/source-controller/internal/plan"
 	"github.com/sluice-gitops/sluice/source-controller/internal/secret"
 )
@@ -17,11 +16,11 @@ const (
 	certField   = "spec.certSecretRef"
 )
 
-// Access is how a repository that is served over HTTP is reached: for its index, and for its charts.
-func Access(ctx context.Context, secrets secret.Reader, obj *sourcev1.HelmRepository) (helmrepo.Access, *plan.Problem) {
-	a := helmrepo.Access{URL: obj.Spec.URL, PassCredentials: obj.Spec.PassCredentials}
+// AccessOf is how a HelmRepository that is served over HTTP is reached: for its index, and for its charts.
+func AccessOf(ctx context.Context, secrets secret.Reader, obj *sourcev1.HelmRepository) (Access, *plan.Problem) {
+	a := Access{URL: obj.Spec.URL, PassCredentials: obj.Spec.PassCredentials}
 	var problem *plan.Problem
-	if a.TLS, problem = TLS(ctx, secrets, obj); problem != nil {
+	if a.TLS, problem = TLSOf(ctx, secrets, obj); problem != nil {
 		return a, problem
 	}
 	a.TLSField = certField
@@ -52,8 +51,8 @@ func Access(ctx context.Context, secrets secret.Reader, obj *sourcev1.HelmReposi
 	return a, nil
 }
 
-// TLS is what spec.certSecretRef has; zero without one.
-func TLS(ctx context.Context, secrets secret.Reader, obj *sourcev1.HelmRepository) (t secret.TLS, problem *plan.Problem) {
+// TLSOf is what spec.certSecretRef of a HelmRepository has; zero without one.
+func TLSOf(ctx context.Context, secrets secret.Reader, obj *sourcev1.HelmRepository) (t secret.TLS, problem *plan.Problem) {
 	ref := obj.Spec.CertSecretRef
 	if ref == nil {
 		return t, nil
@@ -74,11 +73,11 @@ func TLS(ctx context.Context, secrets secret.Reader, obj *sourcev1.HelmRepositor
 
 // Problem is what the user reads about an error of a repository at an address, with a reason unless there is a better one.
 func Problem(address, reason string, err error) *plan.Problem {
-	if errors.Is(err, helmrepo.ErrAuthentication) {
+	if errors.Is(err, ErrAuthentication) {
 		reason = sourcev1.AuthenticationFailedReason
 	}
 	p := plan.FetchProblem(reason, "%s: %v", redact.URL(address), err)
-	var limited *helmrepo.RateLimited
+	var limited *RateLimited
 	if errors.As(err, &limited) {
 		p.After = limited.After
 	}
