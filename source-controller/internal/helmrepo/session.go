@@ -43,13 +43,10 @@ type session struct {
 }
 
 func (c *Client) open(a Access, base *url.URL) *session {
-	peer := wire.Peer{Host: base.Host, TLS: a.TLS, TLSField: a.TLSField}
-	own, done := c.Connections.Transport(peer)
-	s := &session{access: a, base: base, host: base.Host, own: own, others: own, close: done}
-	if a.TLS.HasCertificate() && !a.PassCredentials {
-		peer.TLS = a.TLS.Authorities()
-		others, also := c.Connections.Transport(peer)
-		s.others, s.close = others, func() { done(); also() }
+	own, others, done := c.Connections.Transports(wire.Peer{Host: base.Host, TLS: a.TLS, TLSField: a.TLSField})
+	s := &session{access: a, base: base, host: base.Host, own: own, others: others, close: done}
+	if a.PassCredentials {
+		s.others = own
 	}
 	return s
 }

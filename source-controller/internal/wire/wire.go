@@ -62,6 +62,18 @@ func (p *Pool) Transport(peer Peer) (rt *http.Transport, done func()) {
 	return own, own.CloseIdleConnections
 }
 
+// Transports are what reaches a peer, and what reaches whoever it sends us to: they are not shown a certificate that is for the
+// peer.
+func (p *Pool) Transports(peer Peer) (own, others *http.Transport, done func()) {
+	own, first := p.Transport(peer)
+	if !peer.TLS.HasCertificate() {
+		return own, own, first
+	}
+	peer.TLS = peer.TLS.Authorities()
+	others, second := p.Transport(peer)
+	return own, others, func() { first(); second() }
+}
+
 func newTransport() *http.Transport {
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,

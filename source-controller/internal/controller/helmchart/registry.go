@@ -76,14 +76,7 @@ func (r *Reconciler) connect(ctx context.Context, repository *sourcev1.HelmRepos
 	if problem := r.login(ctx, repository, name, &o); problem != nil {
 		return g, problem
 	}
-	transport, end := r.Connections.Transport(o.Peer)
-	o.Transport, o.Elsewhere, g.done = transport, transport, end
-	if authorities.HasCertificate() {
-		others := o.Peer
-		others.TLS = authorities.Authorities()
-		elsewhere, also := r.Connections.Transport(others)
-		o.Elsewhere, g.done = elsewhere, func() { end(); also() }
-	}
+	o.Transport, o.Elsewhere, g.done = r.Connections.Transports(o.Peer)
 	if g.repo, err = oci.Open(url, o); err != nil {
 		return g, g.problem(err)
 	}

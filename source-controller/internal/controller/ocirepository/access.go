@@ -31,14 +31,7 @@ func (r *Reconciler) access(ctx context.Context, obj *sourcev1.OCIRepository, re
 	if p := r.login(ctx, obj, repo, &o); p != nil {
 		return o, done, p
 	}
-	transport, end := r.Connections.Transport(o.Peer)
-	o.Transport, o.Elsewhere, done = transport, transport, end
-	if o.Peer.TLS.HasCertificate() {
-		others := o.Peer
-		others.TLS = others.TLS.Authorities()
-		elsewhere, also := r.Connections.Transport(others)
-		o.Elsewhere, done = elsewhere, func() { end(); also() }
-	}
+	o.Transport, o.Elsewhere, done = r.Connections.Transports(o.Peer)
 	o.Insecure, o.Memory = obj.Spec.Insecure, r.memories.of(obj)
 	o.Limits = oci.Limits{Layer: r.Limits.Bytes}
 	return o, done, nil
