@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/acl"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -46,19 +47,20 @@ func TestHelmChartFromARepository(t *testing.T) {
 		reason, text   string
 		kind           string
 	}{
-		"the newest":          {chart: "demo", want: "1.1.0", values: "a: 1\nm: {x: 1, z: 1}\n"},
-		"before a release":    {chart: "demo", version: ">=2.0.0-0", want: "2.0.0-rc.1"},
-		"a revision":          {chart: "demo", change: func(s *sourcev1.HelmChartSpec) { s.ReconcileStrategy = "Revision" }, want: "1.1.0", values: "a: 1\nm: {x: 1, z: 1}\n"},
-		"values files":        {chart: "demo", change: values("values.yaml", "prod.yaml"), want: "1.1.0+1", values: "a: 1\nm:\n  x: 2\n  z: 1\n"},
-		"some that are there": {chart: "demo", change: ignoring("absent.yaml", "prod.yaml"), want: "1.1.0+1", values: "m:\n  x: 2\n"},
-		"F52, gone":           {chart: "demo", version: "1.0.1", reason: "InvalidChartReference", text: `is "1.0.1"; the newest are 2.0.0-rc.1, 1.1.0, 1.0.0`},
-		"no such chart":       {chart: "demos", reason: "InvalidChartReference", text: `does not list chart "demos"; near are demo`},
-		"no range":            {chart: "demo", version: "newest", reason: "InvalidChartReference", text: "neither a version nor a range"},
-		"no values file":      {chart: "demo", change: values("absent.yaml"), reason: "ValuesFilesError", text: `"absent.yaml" does not exist in the chart`, kind: sourcev1.BuildFailedCondition},
-		"no mapping":          {chart: "demo", change: values("text.yaml"), reason: "ValuesFilesError", text: `"text.yaml" is not a YAML mapping`, kind: sourcev1.BuildFailedCondition},
-		"S-03, values":        {chart: "demo", change: values("../../etc/passwd"), reason: "ValuesFilesError", text: "is not a file inside the chart", kind: sourcev1.BuildFailedCondition},
-		"S-06, a path":        {chart: "../demo", reason: "InvalidChartReference", text: "is not the name of a chart"},
-		"verified":            {chart: "demo", change: func(s *sourcev1.HelmChartSpec) { s.Verify = &sourcev1.HelmChartVerification{Provider: "cosign"} }, reason: "InvalidSpec", text: "only charts in a registry"},
+		"the newest":           {chart: "demo", want: "1.1.0", values: "a: 1\nm: {x: 1, z: 1}\n"},
+		"before a release":     {chart: "demo", version: ">=2.0.0-0", want: "2.0.0-rc.1"},
+		"a version of the API": {chart: "demo", change: func(s *sourcev1.HelmChartSpec) { s.SourceRef.APIVersion = "source.toolkit.fluxcd.io/v1beta2" }, want: "1.1.0", values: "a: 1\nm: {x: 1, z: 1}\n"},
+		"a revision":           {chart: "demo", change: func(s *sourcev1.HelmChartSpec) { s.ReconcileStrategy = "Revision" }, want: "1.1.0", values: "a: 1\nm: {x: 1, z: 1}\n"},
+		"values files":         {chart: "demo", change: values("values.yaml", "prod.yaml"), want: "1.1.0+1", values: "a: 1\nm:\n  x: 2\n  z: 1\n"},
+		"some that are there":  {chart: "demo", change: ignoring("absent.yaml", "prod.yaml"), want: "1.1.0+1", values: "m:\n  x: 2\n"},
+		"F52, gone":            {chart: "demo", version: "1.0.1", reason: "InvalidChartReference", text: `is "1.0.1"; the newest are 2.0.0-rc.1, 1.1.0, 1.0.0`},
+		"no such chart":        {chart: "demos", reason: "InvalidChartReference", text: `does not list chart "demos"; near are demo`},
+		"no range":             {chart: "demo", version: "newest", reason: "InvalidChartReference", text: "neither a version nor a range"},
+		"no values file":       {chart: "demo", change: values("absent.yaml"), reason: "ValuesFilesError", text: `"absent.yaml" does not exist in the chart`, kind: sourcev1.BuildFailedCondition},
+		"no mapping":           {chart: "demo", change: values("text.yaml"), reason: "ValuesFilesError", text: `"text.yaml" is not a YAML mapping`, kind: sourcev1.BuildFailedCondition},
+		"S-03, values":         {chart: "demo", change: values("../../etc/passwd"), reason: "ValuesFilesError", text: "is not a file inside the chart", kind: sourcev1.BuildFailedCondition},
+		"S-06, a path":         {chart: "../demo", reason: "InvalidChartReference", text: "is not the name of a chart"},
+		"verified":             {chart: "demo", change: func(s *sourcev1.HelmChartSpec) { s.Verify = &sourcev1.HelmChartVerification{Provider: "cosign"} }, reason: "InvalidSpec", text: "only charts in a registry"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -245,4 +247,22 @@ func TestHelmChartFromABucket(t *testing.T) {
 			t.Errorf("made of %s", obj.Status.ObservedSourceArtifactRevision)
 		}
 	}
+}
+
+// TestAccessFromGrantsNothing: spec.accessFrom is declared and not implemented, as in Flux; a chart's source is in its own namespace.
+func TestAccessFromGrantsNothing(t *testing.T) {
+	t.Parallel()
+	server := newHelmServer(t)
+	server.publish(t, "demo", "1.0.0", nil)
+	source := createRepository(t, server.URL, func(o *sourcev1.HelmRepository) {
+		// namespaceSelectors[].matchLabels that everybody has
+		o.Spec.AccessFrom = &acl.AccessFrom{NamespaceSelectors: []acl.NamespaceSelector{{MatchLabels: map[string]string{}}}}
+	})
+	until(t, source, indexAt(source, server.index(t)))
+	elsewhere := source.DeepCopy()
+	elsewhere.Namespace = namespace(t)
+	obj := createListed(t, elsewhere, "demo", "", nil)
+	until(t, obj, func() error {
+		return hasCondition(obj, meta.ReadyCondition, metav1.ConditionFalse, "SourceUnavailable", "HelmRepository "+obj.Namespace+"/charts does not exist")
+	})
 }
