@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -372,5 +374,41 @@ func TestIndexesAreKeptWithinALimit(t *testing.T) {
 	}
 	if _, err := kept.Get("bad", strings.NewReader("")); !errors.Is(err, helmrepo.ErrIndex) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// counting notes that it is read.
+type counting struct {
+	*strings.Reader
+	reads *atomic.Int32
+}
+
+func (c counting) Seek(offset int64, whence int) (int64, error) {
+	c.reads.Add(1)
+	return c.Reader.Seek(offset, whence)
+}
+
+// TestAnIndexIsReadOnceForAllCharts: however many look something up in it at the same time.
+func TestAnIndexIsReadOnceForAllCharts(t *testing.T) {
+	t.Parallel()
+	kept := &helmrepo.Indexes{Limit: 1 << 20}
+	var reads atomic.Int32
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			file := strings.NewReader(written)
+			x, err := kept.Get("digest", counting{file, &reads})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if v, err := x.Find(file, "web", "1.0.0"); err != nil || v.Version != "1.0.0" {
+				t.Errorf("found %+v, %v", v, err)
+			}
+		})
+	}
+	all.Wait()
+	if reads.Load() != 1 {
+		t.Errorf("it was read %d times", reads.Load())
 	}
 }
