@@ -296,3 +296,9 @@ func TestGitRepositoryOfCloudsWithoutIdentity(t *testing.T) {
 		})
 	}
 }
+
+// TestGitExamplesAreValid: the API server takes each example as it is written.
+func TestGitExamplesAreValid(t *testing.T) {
+	t.Parallel()
+	examplesAreValid(t, "git-*.yaml")
+}

@@ -26,14 +26,21 @@ const defaultTimeout = time.Minute
 // Outcome is how an attempt ended.
 type Outcome = attempt.Outcome[*sourcev1.GitRepository]
 
+// Issuer logs in to clouds, and as GitHub Apps.
+type Issuer interface {
+	Git(ctx context.Context, provider string, s identity.Subject, address string) (secret.Login, error)
+	GitHubApp(ctx context.Context, s identity.Subject, data map[string][]byte, tls secret.TLS) (secret.Login, error)
+	Forget(kind, namespace, name string)
+}
+
 // Reconciler reconciles GitRepositories. Every field must be set.
 type Reconciler struct {
 	attempt.Runner[*sourcev1.GitRepository]
 
 	// Secrets reads Secrets.
 	Secrets secret.Reader
-	// Identity logs in to clouds, and as GitHub Apps.
-	Identity *identity.Issuer
+	// Identity logs in where nobody has a password: see [identity.Issuer].
+	Identity Issuer
 	// Git asks repositories.
 	Git *git.Client
 	// Clones holds the bare clones.
