@@ -156,6 +156,13 @@ func (g *github) answer(status int) {
 	g.status = status
 }
 
+// given is how many tokens it gave away.
+func (g *github) given() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.tokens
+}
+
 func (g *github) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /orgs/acme/installation", func(w http.ResponseWriter, _ *http.Request) {
@@ -181,7 +188,7 @@ func (g *github) handler() http.Handler {
 	return mux
 }
 
-// TestGitRepositoryAsGitHubApp: what a Secret and an App can have wrong, and a token that is asked for once.
+// TestGitRepositoryAsGitHubApp: what a Secret and an App can have wrong, and a token that is asked for once, while it is taken.
 func TestGitRepositoryAsGitHubApp(t *testing.T) {
 	t.Parallel()
 	hub := newGitHub(t)
@@ -213,15 +220,16 @@ func TestGitRepositoryAsGitHubApp(t *testing.T) {
 
 	second := repo.Commit("two", map[string]string{"b.yaml": "b: 1\n"})
 	request(t, obj)
-	if err := at(obj, "main@sha1:"+second)(); err != nil || hub.tokens != 1 {
-		t.Errorf("%v, with %d tokens", err, hub.tokens)
+	if err := at(obj, "main@sha1:"+second)(); err != nil || hub.given() != 1 {
+		t.Errorf("%v, with %d tokens", err, hub.given())
 	}
-	// The token is taken away before its time.
+	// The token is taken away before its time: it fails once, and another one is asked for, long before the interval.
 	hub.Protect("x-access-token", "another-canary")
 	request(t, obj)
 	if err := failing(obj, "AuthenticationFailed", "does not accept the GitHub App in spec.secretRef (HTTP 401)")(); err != nil {
 		t.Error(err)
 	}
+	until(t, obj, at(obj, "main@sha1:"+second))
 
 	edit(t, obj, func(s *sourcev1.GitRepositorySpec) { s.Provider = "" })
 	until(t, obj, failing(obj, "InvalidProviderConfiguration", "is for spec.provider github"))

@@ -95,3 +95,12 @@ func (r *Reconciler) proxy(ctx context.Context, obj *sourcev1.GitRepository) (se
 	}
 	return proxy, nil
 }
+
+// renew has a provider give another login the next time, if the one it gave was not taken: a token may be taken away before
+// its time.
+func (r *Reconciler) renew(obj *sourcev1.GitRepository, p *plan.Problem) {
+	provider := obj.Spec.Provider
+	if p != nil && p.Reason == sourcev1.AuthenticationFailedReason && provider != "" && provider != sourcev1.GitProviderGeneric {
+		r.Identity.Refused(sourcev1.GitRepositoryKind, obj.Namespace, obj.Name)
+	}
+}

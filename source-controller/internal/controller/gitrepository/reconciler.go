@@ -30,6 +30,7 @@ type Outcome = attempt.Outcome[*sourcev1.GitRepository]
 type Issuer interface {
 	Git(ctx context.Context, provider string, s identity.Subject, address string) (secret.Login, error)
 	GitHubApp(ctx context.Context, s identity.Subject, data map[string][]byte, tls secret.TLS) (secret.Login, error)
+	Refused(kind, namespace, name string)
 	Forget(kind, namespace, name string)
 }
 
@@ -82,6 +83,7 @@ func (r *Reconciler) Timeout(obj *sourcev1.GitRepository) time.Duration {
 func (r *Reconciler) Attempt(ctx context.Context, obj *sourcev1.GitRepository, o plan.Observed) Outcome {
 	seen := r.observe(ctx, obj, o)
 	defer seen.close()
+	r.renew(obj, seen.Problem)
 	out := r.act(ctx, obj, seen)
 	out.Received = seen.received
 	return out
