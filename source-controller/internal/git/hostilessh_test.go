@@ -158,6 +158,7 @@ func TestS19ServersThatSendJunkOverSSH(t *testing.T) {
 // TestS27ServersThatStallOverSSH: a server that let us in, and then stalls, floods or says something else than git does.
 func TestS27ServersThatStallOverSSH(t *testing.T) {
 	end := make(chan struct{})
+	t.Cleanup(func() { close(end) })
 	hang := func(gossh.Channel) { <-end }
 	flood := func(w io.Writer, text string) {
 		for {
@@ -210,8 +211,6 @@ func TestS27ServersThatStallOverSSH(t *testing.T) {
 				t.Errorf("left behind: %v, %v", left, err)
 			}
 			server.Close()
-			close(end)
-			end = make(chan struct{})
 			nobodyIsLeft(t)
 		})
 	}

@@ -54,10 +54,9 @@ func TestFetchOverSSH(t *testing.T) {
 	if got, want := paths(t, clone, second), "a.yaml b.yaml dir dir/big"; got != want {
 		t.Errorf("paths: got %q, want %q", got, want)
 	}
-	var sizes []int64
 	packs, err := filepath.Glob(filepath.Join(dir, "*", "objects", "pack", "*.pack"))
 	if err != nil || len(packs) != 2 {
-		t.Fatalf("packs: %v, %v, %v", packs, err, sizes)
+		t.Fatalf("packs: %v, %v", packs, err)
 	}
 	if users := server.Users(); !slices.Equal(users, []string{"git", "git", "git"}) {
 		t.Errorf("logged in as %v", users)
