@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
@@ -270,6 +271,47 @@ func TestAnotherRegistryIsAnotherMemory(t *testing.T) {
 		if h.Get("Authorization") != "" {
 			t.Error("the second registry got a token of the first")
 		}
+	}
+}
+
+// TestF41TokensEnd: a token is for who asked for it, for one repository, and until it ends, whatever its server says.
+func TestF41TokensEnd(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		reason    string
+		expiresIn int
+		then      func(now *time.Time, repo *string, auth *authn.Authenticator)
+		given     int
+	}{
+		"at once":             {"it is good still", 300, func(*time.Time, *string, *authn.Authenticator) {}, 1},
+		"before its end":      {"it is good still", 300, func(now *time.Time, _ *string, _ *authn.Authenticator) { *now = now.Add(4 * time.Minute) }, 1},
+		"shortly before":      {"it may end on its way", 300, func(now *time.Time, _ *string, _ *authn.Authenticator) { *now = now.Add(295 * time.Second) }, 2},
+		"after":               {"it ended", 300, func(now *time.Time, _ *string, _ *authn.Authenticator) { *now = now.Add(time.Hour) }, 2},
+		"without an end":      {"that is a minute, by the protocol", 0, func(now *time.Time, _ *string, _ *authn.Authenticator) { *now = now.Add(time.Minute) }, 2},
+		"an end far away":     {"an hour is the longest", 1 << 30, func(now *time.Time, _ *string, _ *authn.Authenticator) { *now = now.Add(time.Hour) }, 2},
+		"another repository":  {"it is not for that", 300, func(_ *time.Time, repo *string, _ *authn.Authenticator) { *repo = "other" }, 2},
+		"another credentials": {"they may be allowed less", 300, func(_ *time.Time, _ *string, auth *authn.Authenticator) { *auth = nil }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			reg, tokens := ocitest.New(t), ocitest.NewTokenServer(t, false, "", "")
+			tokens.ExpiresIn = tc.expiresIn
+			for _, repo := range []string{"app", "other"} {
+				reg.Push(t, repo, "latest", ocitest.Flux([]byte("content"), nil))
+			}
+			reg.Bearer(tokens, "")
+			now, repo, auth := time.Unix(1000, 0), "app", authn.Authenticator(robot)
+			memory := oci.Memory{Clock: func() time.Time { return now }}
+			for range 2 {
+				if _, err := open(t, reg, repo, func(o *oci.Options) { o.Auth, o.Memory = auth, &memory }).Resolve(t.Context(), "latest"); err != nil {
+					t.Fatal(err)
+				}
+				tc.then(&now, &repo, &auth)
+			}
+			if tokens.Given() != tc.given {
+				t.Errorf("%s: %d tokens were given, want %d", tc.reason, tokens.Given(), tc.given)
+			}
+		})
 	}
 }
 

@@ -303,17 +303,26 @@ func TestLinksAreLeftOut(t *testing.T) {
 	}
 }
 
-// TestF37LayerThatDoesNotFit: a layer that was changed on its way is not stored, copied or unpacked.
+// TestF37LayerThatDoesNotFit: a layer that was changed on its way is not stored, copied or unpacked, however whole it looks.
 func TestF37LayerThatDoesNotFit(t *testing.T) {
 	t.Parallel()
-	for _, operation := range []string{sourcev1.OCILayerExtract, sourcev1.OCILayerCopy} {
-		t.Run(operation, func(t *testing.T) {
+	type compress = func(testing.TB, []byte) []byte
+	asItIs := func(_ testing.TB, content []byte) []byte { return content }
+	for name, tc := range map[string]struct {
+		operation string
+		compress  compress
+	}{
+		"extracted, gzip":           {sourcev1.OCILayerExtract, gzipped},
+		"extracted, zstd":           {sourcev1.OCILayerExtract, zstandard},
+		"extracted, not compressed": {sourcev1.OCILayerExtract, asItIs},
+		"copied":                    {sourcev1.OCILayerCopy, gzipped},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			reg, b := ocitest.New(t), newBench(t, pack.Limits{Bytes: 1 << 20, Files: 100})
-			layer := gzipped(t, tarball(t, honest...))
+			layer := tc.compress(t, tarball(t, honest...))
 			reg.Push(t, "app", "latest", ocitest.Flux(layer, nil))
-			// A tarball that is whole, as long as the other one, and not what was pushed.
-			forged := gzipped(t, tarball(t, append(slices.Clone(honest[:2]), entry{name: "c.sh", content: "b", mode: 0o111})...))
+			forged := forge(t, len(layer), tc.compress)
 			reg.Before(func(w http.ResponseWriter, r *http.Request) bool {
 				if !strings.Contains(r.URL.Path, "/blobs/") {
 					return false
@@ -322,9 +331,10 @@ func TestF37LayerThatDoesNotFit(t *testing.T) {
 				return true
 			})
 			obj := object(reg)
-			obj.Spec.LayerSelector = &sourcev1.OCILayerSelector{Operation: operation}
+			obj.Spec.LayerSelector = &sourcev1.OCILayerSelector{Operation: tc.operation}
 			out := b.attempt(t.Context(), obj)
-			if p := out.Problem; p == nil || p.Reason != sourcev1.OCILayerOperationFailedReason || p.Condition != sourcev1.FetchFailedCondition {
+			if p := out.Problem; p == nil || p.Reason != sourcev1.OCILayerOperationFailedReason || p.Condition != sourcev1.FetchFailedCondition ||
+				!strings.Contains(p.Message, "wrong digest") {
 				t.Errorf("%+v", p)
 			}
 			if out.Artifact != nil {
@@ -335,6 +345,19 @@ func TestF37LayerThatDoesNotFit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// forge is a tarball that is whole, has the length of the honest one, and is another one.
+func forge(t *testing.T, length int, compress func(testing.TB, []byte) []byte) []byte {
+	t.Helper()
+	for letter := 'c'; letter <= 'z'; letter++ {
+		forged := compress(t, tarball(t, append(slices.Clone(honest[:2]), entry{name: string(letter) + ".sh", content: string(letter), mode: 0o111})...))
+		if len(forged) == length {
+			return forged
+		}
+	}
+	t.Fatal("no forgery has the right length")
+	return nil
 }
 
 // TestRestoreByDigest: what a tag does not name any more is still there by its digest.
