@@ -42,6 +42,7 @@ type world struct {
 	spec   sourcev1.OCIRepositoryVerification
 	data   map[string][]byte // of the Secret "trust"
 	oci    oci.Options
+	after  time.Duration // how long the last problem wants to wait
 	answer atomic.Pointer[func(http.ResponseWriter, *http.Request) bool]
 }
 
@@ -148,7 +149,7 @@ func TestS29Refusals(t *testing.T) {
 }
 
 // refused asks, and wants a problem with some words.
-func (w *world) refused(reason string, wants ...string) *plan.Problem {
+func (w *world) refused(reason string, wants ...string) {
 	w.t.Helper()
 	good, problem := w.ask()
 	if problem == nil || good != nil {
@@ -163,7 +164,7 @@ func (w *world) refused(reason string, wants ...string) *plan.Problem {
 		}
 	}
 	w.t.Log(problem.Message)
-	return problem
+	w.after = problem.After
 }
 
 var key = []byte(`-----BEGIN PUBLIC KEY-----
@@ -229,8 +230,8 @@ func TestS29RegistryFails(t *testing.T) {
 					out.WriteHeader(status)
 					return true
 				})
-				if problem := w.refused(asked+", too often", "limits how often it is asked"); problem.After != 2*time.Minute {
-					t.Errorf("after %s", problem.After)
+				if w.refused(asked+", too often", "limits how often it is asked"); w.after != 2*time.Minute {
+					t.Errorf("after %s", w.after)
 				}
 				w.oci.Memory, status = &oci.Memory{}, http.StatusBadGateway
 				w.refused(asked+", down", "status 502")

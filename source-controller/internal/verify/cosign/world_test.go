@@ -2,6 +2,7 @@ package cosign_test
 
 import (
 	"bytes"
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/sha256"
@@ -120,6 +121,12 @@ func layerWith(key crypto.PrivateKey, payload []byte) cosignoci.Signature {
 	signer := must(sigs.LoadSigner(key, crypto.SHA256))
 	signature := must(signer.SignMessage(bytes.NewReader(payload)))
 	return must(static.NewSignature(payload, base64.StdEncoding.EncodeToString(signature)))
+}
+
+// layerBy signs a payload with a pair.
+func layerBy(pair sign.Keypair, payload []byte) cosignoci.Signature {
+	signature, _, err := pair.SignData(context.Background(), payload)
+	return must(static.NewSignature(payload, base64.StdEncoding.EncodeToString(must(signature, err))))
 }
 
 // public is the public half of a key as a Secret holds it.
