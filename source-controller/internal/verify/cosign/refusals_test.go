@@ -218,10 +218,10 @@ func TestS29WhatIsTrusted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, true)
-			w.requests = nil
+			w.asked()
 			w.refused(c.reason, c.trust, c.wants...)
-			if len(w.requests) > 0 {
-				t.Errorf("%s: asked for %v", c.reason, w.requests)
+			if asked := w.asked(); len(asked) > 0 {
+				t.Errorf("%s: asked for %v", c.reason, asked)
 			}
 		})
 	}
@@ -282,7 +282,7 @@ func TestS29EndlessSignatures(t *testing.T) {
 	}{
 		"1000 in layers": {registry.Limits{}, many, 110, []string{"more than 100 signatures", "remove"}},
 		"1000 bundles": {registry.Limits{}, func(w *world) {
-			w.broken = func(out http.ResponseWriter, in *http.Request) bool {
+			w.breaks(func(out http.ResponseWriter, in *http.Request) bool {
 				if !strings.Contains(in.URL.Path, "/referrers/") {
 					return false
 				}
@@ -293,39 +293,39 @@ func TestS29EndlessSignatures(t *testing.T) {
 				out.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
 				fmt.Fprintf(out, `{"schemaVersion":2,"manifests":[%s]}`, strings.Join(list, ","))
 				return true
-			}
+			})
 		}, 110, []string{"more than 100 signatures"}},
 		"a large one": {registry.Limits{Signature: 1 << 10}, func(w *world) {
 			w.attach(w.artifact, []byte(strings.Repeat("x", 2<<10)))
 		}, 4, []string{"larger than 1 KiB"}},
 		"a large list": {registry.Limits{Bytes: 1 << 20}, func(w *world) {
-			w.broken = func(out http.ResponseWriter, in *http.Request) bool {
+			w.breaks(func(out http.ResponseWriter, in *http.Request) bool {
 				if !strings.Contains(in.URL.Path, "/referrers/") {
 					return false
 				}
 				out.Header().Set("Content-Type", "application/vnd.oci.image.index.v1+json")
 				_, _ = io.Copy(out, io.LimitReader(spaces{}, 2<<20))
 				return true
-			}
+			})
 		}, 10, []string{"more than 1 MiB"}},
 		"redirects without end": {registry.Limits{Signatures: 1}, func(w *world) {
-			w.broken = func(out http.ResponseWriter, in *http.Request) bool {
+			w.breaks(func(out http.ResponseWriter, in *http.Request) bool {
 				if !strings.Contains(in.URL.Path, "/referrers/") {
 					return false
 				}
 				http.Redirect(out, in, in.URL.Path, http.StatusFound)
 				return true
-			}
+			})
 		}, 60, []string{"more than 53 requests"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, true)
 			w.artifact.Limits = c.limits
 			c.attach(w)
-			w.requests = nil
+			w.asked()
 			w.refused(name, trust, c.wants...)
-			if len(w.requests) > c.requests {
-				t.Errorf("%d requests", len(w.requests))
+			if asked := w.asked(); len(asked) > c.requests {
+				t.Errorf("%d requests", len(asked))
 			}
 		})
 	}
@@ -387,17 +387,17 @@ func TestS29RegistryFails(t *testing.T) {
 			if c.path != ".sig" {
 				w.attach(w.artifact, bundleWith(pair, w.artifact.Ref.DigestStr()))
 			}
-			w.broken = func(out http.ResponseWriter, in *http.Request) bool {
+			w.breaks(func(out http.ResponseWriter, in *http.Request) bool {
 				hit := strings.Contains(in.URL.Path, c.path) && (c.path != "/v2/" || in.URL.Path == c.path)
 				if hit {
 					c.answer(out)
 				}
 				return hit
-			}
-			w.requests = nil
+			})
+			w.asked()
 			w.refused(c.reason, cosign.Trust{Keys: map[string][]byte{"cosign.pub": pem}}, c.wants...)
-			if len(w.requests) > 5 {
-				t.Errorf("%s: asked again and again: %v", c.reason, w.requests)
+			if asked := w.asked(); len(asked) > 5 {
+				t.Errorf("%s: asked again and again: %v", c.reason, asked)
 			}
 			_, err := cosign.Verify(t.Context(), w.artifact, cosign.Trust{Keys: map[string][]byte{"cosign.pub": pem}})
 			if strings.Contains(err.Error(), leak) {
@@ -411,11 +411,11 @@ func TestS29RegistryFails(t *testing.T) {
 func TestS29RegistryHangs(t *testing.T) {
 	w := newWorld(t, true)
 	ctx, cancel := context.WithCancel(t.Context())
-	w.broken = func(_ http.ResponseWriter, in *http.Request) bool {
+	w.breaks(func(_ http.ResponseWriter, in *http.Request) bool {
 		cancel()
 		<-in.Context().Done()
 		return true
-	}
+	})
 	if by, err := cosign.Verify(ctx, w.artifact, cosign.Trust{Keys: map[string][]byte{"cosign.pub": public(newKey())}}); err == nil {
 		t.Fatalf("trusted, by %s", by)
 	}
@@ -434,13 +434,13 @@ func TestOldRegistries(t *testing.T) {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			w := newWorld(t, true)
 			w.attachLayer(w.artifact, layerWith(key, claim(w.artifact.Ref)))
-			w.broken = func(out http.ResponseWriter, in *http.Request) bool {
+			w.breaks(func(out http.ResponseWriter, in *http.Request) bool {
 				if strings.Contains(in.URL.Path, "/referrers/") {
 					out.WriteHeader(status)
 					return true
 				}
 				return false
-			}
+			})
 			w.signedBy(public(key))
 		})
 	}
@@ -471,14 +471,14 @@ func TestS25OnlyWhatIsGivenIsUsed(t *testing.T) {
 		}
 		return usual.RoundTrip(req)
 	})
-	w.broken = func(out http.ResponseWriter, in *http.Request) bool {
+	w.breaks(func(out http.ResponseWriter, in *http.Request) bool {
 		if user, _, _ := in.BasicAuth(); user == "robot" {
 			return false
 		}
 		out.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
 		out.WriteHeader(http.StatusUnauthorized)
 		return true
-	}
+	})
 	if _, err := cosign.Verify(t.Context(), w.artifact, cosign.Trust{TrustedRoot: i.trustedRoot(lists{})}); err != nil {
 		t.Fatal(err)
 	}

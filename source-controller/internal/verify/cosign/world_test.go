@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -41,9 +42,10 @@ type world struct {
 	t        *testing.T
 	server   *httptest.Server
 	artifact cosign.Artifact
+
+	mu       sync.Mutex
 	requests []string
-	// broken answers in the registry's place when it returns true.
-	broken func(w http.ResponseWriter, r *http.Request) bool
+	broken   func(w http.ResponseWriter, r *http.Request) bool
 }
 
 // newWorld is a registry that lists what refers to an artifact, or one of before that existed.
@@ -52,8 +54,11 @@ func newWorld(t *testing.T, referrers bool) *world {
 	w := &world{t: t}
 	handler := fakes.New(fakes.WithReferrersSupport(referrers), fakes.Logger(log.New(io.Discard, "", 0)))
 	w.server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		w.mu.Lock()
 		w.requests = append(w.requests, in.Method+" "+in.URL.Path)
-		if w.broken != nil && w.broken(out, in) {
+		broken := w.broken
+		w.mu.Unlock()
+		if broken != nil && broken(out, in) {
 			return
 		}
 		handler.ServeHTTP(out, in)
@@ -61,6 +66,22 @@ func newWorld(t *testing.T, referrers bool) *world {
 	t.Cleanup(w.server.Close)
 	w.artifact = w.push()
 	return w
+}
+
+// breaks answers in the registry's place when it returns true.
+func (w *world) breaks(with func(w http.ResponseWriter, r *http.Request) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = with
+}
+
+// asked is what was asked for since the last call.
+func (w *world) asked() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	since := w.requests
+	w.requests = nil
+	return since
 }
 
 // push stores an artifact.

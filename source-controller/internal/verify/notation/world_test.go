@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -122,9 +123,10 @@ type world struct {
 	t        *testing.T
 	server   *httptest.Server
 	artifact verified.Artifact
+
+	mu       sync.Mutex
 	requests []string
-	// broken answers in the registry's place when it returns true.
-	broken func(w http.ResponseWriter, r *http.Request) bool
+	broken   func(w http.ResponseWriter, r *http.Request) bool
 }
 
 func newWorld(t *testing.T) *world {
@@ -132,8 +134,11 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t}
 	handler := fakes.New(fakes.WithReferrersSupport(true), fakes.Logger(log.New(io.Discard, "", 0)))
 	w.server = httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		w.mu.Lock()
 		w.requests = append(w.requests, in.Method+" "+in.URL.Path)
-		if w.broken != nil && w.broken(out, in) {
+		broken := w.broken
+		w.mu.Unlock()
+		if broken != nil && broken(out, in) {
 			return
 		}
 		handler.ServeHTTP(out, in)
@@ -143,6 +148,23 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
+// breaks answers in the registry's place when it returns true.
+func (w *world) breaks(with func(w http.ResponseWriter, r *http.Request) bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = with
+}
+
+// asked is what was asked for since the last call.
+func (w *world) asked() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	since := w.requests
+	w.requests = nil
+	return since
+}
+
+// push stores an artifact.
 func (w *world) push() verified.Artifact {
 	repo := must(name.NewRepository(strings.TrimPrefix(w.server.URL, "http://") + "/team/app"))
 	image := must(random.Image(64, 1))
