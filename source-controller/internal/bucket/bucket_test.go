@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -580,5 +581,46 @@ func TestRecords(t *testing.T) {
 	}
 	if err := records.Remove("kept"); err != nil || records.Remove("kept") != nil || records.Load("kept", "sha256:1") != nil {
 		t.Errorf("remove: %v", err)
+	}
+}
+
+// TestF35FetchThatFailsSaysTheSameEachTime: of objects that are read at once any may be the first to fail, and a message that
+// differs each time would be news each time.
+func TestF35FetchThatFailsSaysTheSameEachTime(t *testing.T) {
+	t.Parallel()
+	objects := map[string]string{}
+	for i := range 40 {
+		objects[fmt.Sprint(i)] = "x"
+	}
+	server, s := service(t, objects)
+	l, err := bucket.List(t.Context(), s, bucket.Query{Limits: limits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		fault buckettest.Fault
+		want  string
+	}{
+		"broken": {func(w http.ResponseWriter, _ *http.Request) bool {
+			buckettest.Refuse(w, http.StatusInternalServerError, "InternalError")
+			return true
+		}, "store.example.com answers with the HTTP status 500"},
+		"hanging": {func(_ http.ResponseWriter, r *http.Request) bool {
+			<-r.Context().Done()
+			return true
+		}, "timed out: 40 objects could not be fetched within spec.timeout; raise it, or narrow spec.prefix"},
+	} {
+		server.Fail(tc.fault)
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+			if name == "broken" {
+				ctx = t.Context()
+			}
+			_, root := folder(t)
+			if err := bucket.Fetch(ctx, s, l, root, limits(), nil); err == nil || err.Error() != tc.want {
+				t.Errorf("%s: got %v, want %s", name, err, tc.want)
+			}
+			cancel()
+		}
 	}
 }

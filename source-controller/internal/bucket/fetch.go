@@ -15,6 +15,8 @@ import (
 
 	"github.com/fluxcd/pkg/sourceignore"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/sluice-gitops/sluice/source-controller/internal/wire"
 )
 
 const (
@@ -48,10 +50,12 @@ func Fetch(ctx context.Context, s Service, l *Listing, into *os.Root, limits Lim
 		}
 		group.Go(func() error { return f.fetch(working, file) })
 	}
-	if err := group.Wait(); err != nil {
-		return err
+	err := group.Wait()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %d objects could not be fetched within spec.timeout; raise it, or narrow spec.prefix",
+			wire.ErrTimeout, len(l.Files)-len(reused))
 	}
-	return ctx.Err()
+	return errors.Join(err, ctx.Err())
 }
 
 type fetcher struct {
@@ -69,7 +73,7 @@ type fetcher struct {
 func (f *fetcher) fetch(ctx context.Context, file File) error {
 	first, err := f.download(ctx, file)
 	if err != nil {
-		return fmt.Errorf("object %s: %w", shown(file.Key), err)
+		return named(file, err)
 	}
 	if file.MD5 == "" || file.Unpacked || first == file.MD5 || !file.Sure && f.otherETags.Load() {
 		return nil
@@ -77,7 +81,7 @@ func (f *fetcher) fetch(ctx context.Context, file File) error {
 	second, err := f.download(ctx, file)
 	switch {
 	case err != nil:
-		return fmt.Errorf("object %s: %w", shown(file.Key), err)
+		return named(file, err)
 	case second == file.MD5:
 		return nil
 	case !file.Sure && first == second:
@@ -85,6 +89,15 @@ func (f *fetcher) fetch(ctx context.Context, file File) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the content of %s does not have the checksum that the service lists", ErrDamaged, shown(file.Key))
+}
+
+// named is an error of one object. It has the object's name only if it is about that object: of those that are read at the
+// same time any may be the first to fail, and what is said must not differ from one attempt to the next.
+func named(file File, err error) error {
+	if errors.Is(err, ErrDamaged) || errors.Is(err, ErrTooLarge) {
+		return fmt.Errorf("object %s: %w", shown(file.Key), err)
+	}
+	return err
 }
 
 // download writes an object's content to its file, and returns the MD5.

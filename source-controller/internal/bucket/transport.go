@@ -42,6 +42,8 @@ func (t *Transport) Received() int64 { return t.received.Load() }
 // Exchange is what became of the requests that belong to one call of a client.
 type Exchange struct {
 	limit int64
+	// stored is set when an object is asked for.
+	stored bool
 	// Status of the last answer; 0 if there was none.
 	Status int
 	header http.Header
@@ -54,21 +56,22 @@ type exchangeKey struct{}
 // Begin starts an exchange: the requests made with its context. An answer may have limit bytes, or as many as the answer to a
 // request that fails; 0 for those of a listing.
 func Begin(ctx context.Context, limit int64) (context.Context, *Exchange) {
-	if limit <= 0 {
-		limit = maxPage
+	e := &Exchange{limit: max(limit, maxError), stored: limit > 0}
+	if !e.stored {
+		e.limit = maxPage
 	}
-	e := &Exchange{limit: max(limit, maxError)}
 	return context.WithValue(ctx, exchangeKey{}, e), e
 }
 
 // Client is for libraries that make requests without a context: it gives them one, and their exchange.
 func (t *Transport) Client(ctx context.Context) (*http.Client, *Exchange) {
-	ctx, e := Begin(ctx, maxError)
+	ctx, e := Begin(ctx, 0)
 	return &http.Client{Transport: within{ctx, t}}, e
 }
 
+// within has a context because there is no other way into such a library.
 type within struct {
-	ctx  context.Context //nolint:containedctx // there is no other way into such a library
+	ctx  context.Context
 	next http.RoundTripper
 }
 
@@ -86,8 +89,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	e.Status, e.header, e.failed = 0, nil, nil
 	ctx, cancel := context.WithCancel(req.Context())
 	req = req.Clone(ctx)
-	// What is stored is what is wanted, as it is: its size and its checksum are those of the listing.
-	req.Header.Set("Accept-Encoding", "identity")
+	if e.stored {
+		// An object is wanted as it is stored: its size and its checksum are those of the listing.
+		req.Header.Set("Accept-Encoding", "identity")
+	}
 	res, err := t.Next.RoundTrip(req)
 	if err == nil {
 		e.Status, e.header = res.StatusCode, res.Header

@@ -351,22 +351,34 @@ func TestBucketFailuresAreExplained(t *testing.T) {
 // TestF34BusyBucketIsLeftAlone: one that says for how long it wants to be left alone is not asked before.
 func TestF34BusyBucketIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	server := buckettest.NewS3(t, "fleet")
-	server.Fail(func(w http.ResponseWriter, _ *http.Request) bool {
-		w.Header().Set("Retry-After", "3600")
-		buckettest.Refuse(w, http.StatusServiceUnavailable, "SlowDown")
-		return true
-	})
-	obj := createBucket(t, server, nil)
-	failed(t, obj, "BucketOperationFailed", "too many requests")
-	server.Fail(nil)
-	server.Take()
-	for range 3 {
-		request(t, obj)
-	}
-	failed(t, obj, "BucketOperationFailed", "too many requests")
-	if got := server.Take(); len(got) > 0 {
-		t.Errorf("it was asked: %v", got)
+	for name, busy := range map[string]func(*http.Request) bool{
+		"list":  func(*http.Request) bool { return true },
+		"fetch": func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/a") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server := buckettest.NewS3(t, "fleet")
+			server.Put(map[string]string{"a": "a"})
+			server.Fail(func(w http.ResponseWriter, r *http.Request) bool {
+				if !busy(r) {
+					return false
+				}
+				w.Header().Set("Retry-After", "3600")
+				buckettest.Refuse(w, http.StatusServiceUnavailable, "SlowDown")
+				return true
+			})
+			obj := createBucket(t, server, nil)
+			failed(t, obj, "BucketOperationFailed", "too many requests")
+			server.Fail(nil)
+			server.Take()
+			for range 3 {
+				request(t, obj)
+			}
+			failed(t, obj, "BucketOperationFailed", "too many requests")
+			if got := server.Take(); len(got) > 0 {
+				t.Errorf("it was asked: %v", got)
+			}
+		})
 	}
 }
 

@@ -63,6 +63,7 @@ func (r *Reconciler) make(ctx context.Context, obj *sourcev1.Bucket, o *observed
 		}
 	}()
 	if err := r.fetch(ctx, obj, o, folder); err != nil {
+		r.rest(obj, err)
 		return nil, fetchProblem(obj, sourcev1.BucketOperationFailedReason, err), err
 	}
 	revision := o.listing.Revision

@@ -40,8 +40,7 @@ func (r *Reconciler) observe(ctx context.Context, obj *sourcev1.Bucket, known pl
 
 // list asks the bucket what it holds.
 func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, c *connection) (*bucket.Listing, *plan.Problem) {
-	quiet := bucket.KeyOf("busy", c.storage.Peer.Host, obj.Spec.BucketName)
-	if until, ok := bucket.Find[time.Time](r.Kept, quiet); ok && r.Clock().Before(until) {
+	if until, ok := bucket.Find[time.Time](r.Kept, quiet(obj)); ok && r.Clock().Before(until) {
 		return nil, fetchProblem(obj, sourcev1.BucketOperationFailedReason, &bucket.BusyError{Host: c.storage.Peer.Host})
 	}
 	query := bucket.Query{Prefix: obj.Spec.Prefix, Ignore: obj.Spec.Ignore, Limits: r.Limits}
@@ -50,18 +49,23 @@ func (r *Reconciler) list(ctx context.Context, obj *sourcev1.Bucket, c *connecti
 	}
 	listing, err := bucket.List(ctx, c.service, query)
 	if err != nil {
-		r.rest(quiet, err)
+		r.rest(obj, err)
 		return nil, fetchProblem(obj, sourcev1.BucketOperationFailedReason, err)
 	}
 	return listing, nil
 }
 
 // rest leaves a service alone for as long as it asks for.
-func (r *Reconciler) rest(quiet string, err error) {
+func (r *Reconciler) rest(obj *sourcev1.Bucket, err error) {
 	var busy *bucket.BusyError
 	if errors.As(err, &busy) && busy.After > 0 {
-		r.Kept.Put(quiet, r.Clock().Add(busy.After))
+		r.Kept.Put(quiet(obj), r.Clock().Add(busy.After))
 	}
+}
+
+// quiet is what the end of that time is kept under.
+func quiet(obj *sourcev1.Bucket) string {
+	return bucket.KeyOf("quiet", obj.Spec.Endpoint, obj.Spec.BucketName)
 }
 
 // fetchProblem is what the user reads about an error of the bucket packages, which say no more than they may.

@@ -1,6 +1,6 @@
 // Package bucket reconciles Buckets: it finds what a bucket of an object storage holds now, and stores that as an artifact.
 //
-// The path of an attempt is that of package attempt. What is a Bucket's own: connect.go finds out who asks whom, observe.go
+// The path of an attempt is that of package attempt. What is a Bucket's own: connect.go and login.go find out who asks whom, observe.go
 // lists, act.go makes the artifact.
 package bucket
 
