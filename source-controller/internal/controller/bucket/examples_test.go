@@ -135,6 +135,9 @@ func (w *world) Transport(peer wire.Peer) (*http.Transport, func()) {
 	}
 }
 
+// Forget implements [bucket.Clouds].
+func (*world) Forget(string, string, string) {}
+
 func (w *world) AWS(_ context.Context, s identity.Subject, region string) (aws.CredentialsProvider, error) {
 	w.asked = append(w.asked, s)
 	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

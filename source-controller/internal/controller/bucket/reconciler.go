@@ -33,6 +33,8 @@ type Clouds interface {
 	AWS(ctx context.Context, s identity.Subject, region string) (aws.CredentialsProvider, error)
 	GCP(ctx context.Context, s identity.Subject) (oauth2.TokenSource, error)
 	Azure(ctx context.Context, s identity.Subject) (azcore.TokenCredential, error)
+	// Forget ends the metrics of an object that is deleted.
+	Forget(kind, namespace, name string)
 }
 
 // Connections reach servers.
@@ -101,5 +103,6 @@ func (r *Reconciler) Restore(context.Context, *sourcev1.Bucket) bool { return fa
 
 // Remove implements [attempt.Kind].
 func (r *Reconciler) Remove(_ context.Context, obj *sourcev1.Bucket) error {
+	r.Clouds.Forget(sourcev1.BucketKind, obj.Namespace, obj.Name)
 	return r.Records.Remove(string(obj.UID))
 }
