@@ -624,3 +624,31 @@ func TestF35FetchThatFailsSaysTheSameEachTime(t *testing.T) {
 		}
 	}
 }
+
+// TestKeptIsBounded: what attempts leave to later ones does not grow for ever, and what is refused is forgotten.
+func TestKeptIsBounded(t *testing.T) {
+	t.Parallel()
+	kept := &bucket.Kept{}
+	for i := range 5000 {
+		kept.Put(fmt.Sprint(i), i)
+	}
+	held := 0
+	for i := range 5000 {
+		if _, ok := bucket.Find[int](kept, fmt.Sprint(i)); ok {
+			held++
+		}
+	}
+	if held == 0 || held > 1024 {
+		t.Errorf("%d of 5000 are kept", held)
+	}
+	if _, ok := bucket.Find[string](kept, "4999"); ok {
+		t.Error("a number is taken for a text")
+	}
+	kept.Drop("4999")
+	if _, ok := bucket.Find[int](kept, "4999"); ok {
+		t.Error("what was dropped is there")
+	}
+	if a, b := bucket.KeyOf("ab", "c"), bucket.KeyOf("a", "bc"); a == b {
+		t.Error("two keys are one")
+	}
+}
