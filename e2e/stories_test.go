@@ -85,7 +85,7 @@ const accountLines = 40
 func account(w *world.World) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	objects, err := w.Cluster.Kubectl(ctx, "get", "gitrepositories,helmcharts,kustomizations,helmreleases,renders,syncs", "--all-namespaces")
+	objects, err := w.Cluster.Kubectl(ctx, "get", "gitrepositories,ocirepositories,helmrepositories,helmcharts,buckets,externalartifacts,kustomizations,helmreleases,renders,syncs", "--all-namespaces")
 	text := fmt.Sprintf("the objects at the end: %v\n%s\n", err, objects)
 	logs, err := filepath.Glob(filepath.Join(w.Stack.Logs(), "*.log"))
 	for _, log := range logs {

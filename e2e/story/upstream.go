@@ -98,10 +98,13 @@ func (s *Session) locked(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// files are those below a folder, by path.
+// files are those below a folder, by path. Git's own are left out, as the flux command line does.
 func files(ts *testscript.TestScript, folder string) map[string][]byte {
 	all := map[string][]byte{}
 	ts.Check(filepath.WalkDir(folder, func(path string, entry fs.DirEntry, err error) error {
+		if err == nil && entry.Name() == ".git" {
+			return fs.SkipDir
+		}
 		if err != nil || entry.IsDir() {
 			return err
 		}
