@@ -280,7 +280,7 @@ func TestRequestReadsTheSourceLive(t *testing.T) {
 // does not have the digest, and nothing is told of what was there instead.
 func TestS08ExternalArtifact(t *testing.T) {
 	publishRecipients(t)
-	content := pack(t, map[string]string{"settings.yaml": configMap, "README.md": "an artifact that no other test has"})
+	content := pack(t, map[string]string{"settings.yaml": configMap, "s08": ""})
 	flipped := bytes.Clone(content)
 	flipped[len(flipped)/2] ^= 1
 	w := newWorld(t)
