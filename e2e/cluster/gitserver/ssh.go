@@ -172,7 +172,7 @@ func (h *SSH) run(line, protocol string, channel ssh.Channel) (status uint32) {
 	var failed *exec.ExitError
 	switch err := cmd.Run(); {
 	case errors.As(err, &failed):
-		return uint32(max(1, failed.ExitCode())) //nolint:gosec // an exit code is small
+		return uint32(max(1, failed.ExitCode()))
 	case err != nil:
 		return 127
 	}

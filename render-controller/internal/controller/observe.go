@@ -193,17 +193,17 @@ func (o *observation) notFound() error {
 	return problemf(render.ReasonArtifact, "%s '%s/%s' not found", o.source.Kind, o.source.Namespace, o.source.Name)
 }
 
-// resolve returns the namespace that a reference of the subject leads to.
-func (o *observation) resolve(checker access.Checker, kind, namespace, name string) (string, error) {
-	resolved, err := checker.Reference(o.name.Namespace, kind, namespace, name)
+// allow says why a reference of the subject may not be followed; nil when it may.
+func (o *observation) allow(checker access.Checker, kind, namespace, name string) error {
+	_, err := checker.Reference(o.name.Namespace, kind, namespace, name)
 	var denied *access.DeniedError
 	if errors.As(err, &denied) {
-		return "", problemf(reasonAccessDenied, "%s", denied.Message)
+		return problemf(reasonAccessDenied, "%s", denied.Message)
 	}
 	if err != nil {
-		return "", problemf(render.ReasonArtifact, "%v", err)
+		return problemf(render.ReasonArtifact, "%v", err)
 	}
-	return resolved, nil
+	return nil
 }
 
 // depend notes the version of an object that the rendering depends on.

@@ -115,7 +115,7 @@ func (r *releases) made(ctx context.Context, o *observation, hr *helmv2.HelmRele
 	o.source = v1alpha1.Source{
 		Kind: sourcev1.HelmChartKind, Namespace: orDefault(ref.Namespace, hr.Namespace), Name: hr.GetHelmChartName(),
 	}
-	if _, err := o.resolve(r.access, ref.Kind, ref.Namespace, ref.Name); err != nil {
+	if err := o.allow(r.access, ref.Kind, ref.Namespace, ref.Name); err != nil {
 		return nil, err
 	}
 	if !slices.Contains(chartSources(), ref.Kind) {

@@ -55,7 +55,7 @@ type sources struct {
 // namespace in the reference was replaced by the subject's own before.
 func (s *sources) read(ctx context.Context, o *observation, field string, kinds []string) (artifactSource, error) {
 	ref := o.source
-	if _, err := o.resolve(s.access, ref.Kind, ref.Namespace, ref.Name); err != nil {
+	if err := o.allow(s.access, ref.Kind, ref.Namespace, ref.Name); err != nil {
 		return nil, err
 	}
 	source := newSource(ref.Kind)
