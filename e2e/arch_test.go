@@ -70,7 +70,7 @@ var upstreams = map[string][]string{
 	"oras.land/oras-go":                             {"verify"},
 	"github.com/sigstore":                           {"verify"},
 	"github.com/notaryproject":                      {"verify"},
-	"github.com/ProtonMail/go-crypto":               {"verify"},
+	"github.com/ProtonMail/go-crypto":               {"verify", "gittest"},
 	"github.com/minio/minio-go/v7":                  {"bucket"},
 	"cloud.google.com/go/storage":                   {"bucket"},
 	"github.com/Azure/azure-sdk-for-go/sdk/storage": {"bucket"},

@@ -10,7 +10,9 @@ import (
 
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/sluice-gitops/sluice/source-controller/internal/gittest"
 )
@@ -57,6 +59,13 @@ func TestIncludeFollows(t *testing.T) {
 	if len(obj.Status.Conditions) != 2 || len(obj.Status.IncludedArtifacts) != 1 || !obj.Status.IncludedArtifacts[0].HasRevision("main@sha1:"+libFirst) ||
 		len(obj.Status.ObservedInclude) != 1 {
 		t.Errorf("status: %+v", obj.Status)
+	}
+	// Its path, url, size, lastUpdateTime and metadata, too.
+	if err := shared.Get(t.Context(), client.ObjectKeyFromObject(source), source); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(source.Status.Artifact, obj.Status.IncludedArtifacts[0]); diff != "" {
+		t.Errorf("what is included is told differently from how its source tells it: %s", diff)
 	}
 	digest := obj.Status.Artifact.Digest
 

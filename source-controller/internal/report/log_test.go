@@ -123,7 +123,7 @@ func TestLogOfAStory(t *testing.T) {
 // TestLogOfOneAttempt are the endings that do not come in that story.
 func TestLogOfOneAttempt(t *testing.T) {
 	bad := state(no, "down", 20, "sha256:a", 10)
-	stalled := plan.Validate(sourcev1.GitRepositorySpec{URL: "ssh://git@example.com/app"})
+	stalled := plan.Validate(sourcev1.GitRepositorySpec{URL: "git@example.com:app"})
 	chart := &sourcev1.HelmChart{}
 	chart.Namespace, chart.Name = "apps", "web"
 	chart.Status.ObservedChartName = "web"
