@@ -23,6 +23,7 @@ func azure() cloud {
 			"source-controller and replace its Pod, or name a ServiceAccount in " + accountField,
 		registry: "<registry>.azurecr.io",
 		git:      "https://dev.azure.com/<organization>/<project>/_git/<repository>",
+		gitHosts: []string{"dev.azure.com", ".visualstudio.com"},
 		meanings: []meaning{
 			{code: "AADSTS70021", words: "Azure finds no federated credential that fits the token (AADSTS70021); add one to the identity with the " +
 				"issuer of this cluster, the subject {subject} and the audience api://AzureADTokenExchange"},

@@ -22,6 +22,8 @@ type cloud struct {
 	annotations, audience, nothing string
 	// registry and git say which addresses are those of the cloud.
 	registry, git string
+	// gitHosts are those that its tokens for Git may be sent to; one that starts with a dot stands for all below.
+	gitHosts []string
 	// meanings are what its refusals mean, those first that are more specific.
 	meanings []meaning
 }

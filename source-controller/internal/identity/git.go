@@ -3,6 +3,7 @@ package identity
 import (
 	"context"
 	"net/url"
+	"slices"
 	"strings"
 
 	"github.com/fluxcd/pkg/auth"
@@ -26,7 +27,7 @@ func (i *Issuer) Git(ctx context.Context, provider string, s Subject, address st
 		return secret.Login{}, refused("spec.url: not a URL")
 	}
 	repository, err := p.ParseGitRepository(u)
-	if err != nil {
+	if err != nil || !c.hasGit(u) {
 		return secret.Login{}, refused("spec.url: not a repository of %s, which is %s; correct it, or spec.provider", c.title, c.git)
 	}
 	needs, err := p.GetAccessTokenOptionsForGitRepository(u)
@@ -47,6 +48,15 @@ func (i *Issuer) Git(ctx context.Context, provider string, s Subject, address st
 	// What AWS gives for keys that do not end has no session.
 	login.Username = strings.TrimSuffix(login.Username, "%")
 	return login, err
+}
+
+// hasGit reports whether an address is one of the cloud's own: whoever writes spec.url chooses who sees the token, which is good for
+// all that the identity may read. The library looks at AWS' addresses alone.
+func (c cloud) hasGit(u *url.URL) bool {
+	return len(c.gitHosts) == 0 || u.Scheme == "https" && slices.ContainsFunc(c.gitHosts, func(host string) bool {
+		name := strings.ToLower(u.Hostname())
+		return name == host || strings.HasPrefix(host, ".") && strings.HasSuffix(name, host)
+	})
 }
 
 // repository makes the login of an access token. Nothing is asked for it.

@@ -43,6 +43,28 @@ func TestGit(t *testing.T) {
 	}
 }
 
+// TestS25GitTokensStayAtTheirCloud: the author of an object chooses the address, and must not choose who gets a token that is good
+// for every repository which the identity may read.
+func TestS25GitTokensStayAtTheirCloud(t *testing.T) {
+	entra := (&azure{tenant: tenant, client: clientID}).start(t)
+	i := issuer(t, nil)
+	for _, address := range []string{
+		"https://git.example.com/acme/apps/_git/podinfo", "http://dev.azure.com/acme/apps/_git/podinfo",
+		"https://dev.azure.com.example.com/x", "https://evilvisualstudio.com/x", "https://example.com/dev.azure.com",
+	} {
+		if login, err := i.Git(t.Context(), "azure", account(t, azureAccount()), address); err == nil || login.Bearer != "" ||
+			!strings.Contains(err.Error(), "not a repository of Azure, which is https://dev.azure.com/") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	if len(entra.scopes) > 0 {
+		t.Error("a token was asked for")
+	}
+	if _, err := i.Git(t.Context(), "azure", account(t, azureAccount()), "https://acme.visualstudio.com/apps/_git/podinfo"); err != nil {
+		t.Errorf("an older address of Azure DevOps: %v", err)
+	}
+}
+
 // TestGitStaticKeys: keys in the environment, which do not end, have no session to name.
 func TestGitStaticKeys(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "AKIACANARY")
