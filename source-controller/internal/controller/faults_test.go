@@ -341,6 +341,30 @@ func TestLostArtifactComesBackWhileUpstreamFails(t *testing.T) {
 	}
 }
 
+// TestF39PowerLossAfterTheRename: a file may have its name and not its content. It is found out, served to nobody, and made again.
+func TestF39PowerLossAfterTheRename(t *testing.T) {
+	t.Parallel()
+	repo := gittest.New(t).Repo(t, "app")
+	commit := repo.Commit("one", map[string]string{"a": strings.Repeat("1 2 3 ", 100)})
+	obj := create(t, repo.URL, nil)
+	until(t, obj, at(obj, "main@sha1:"+commit))
+	file := filepath.Join(shared.storage, obj.Status.Artifact.Path)
+	for _, left := range []int64{0, 20} {
+		if err := os.Truncate(file, left); err != nil {
+			t.Fatal(err)
+		}
+		request(t, obj)
+		eventually(t, func() error {
+			info, err := os.Stat(file)
+			if err == nil && info.Size() != *obj.Status.Artifact.Size {
+				err = fmt.Errorf("the file has %d bytes", info.Size())
+			}
+			return err
+		})
+		download(t, obj.Status.Artifact) // which compares the digest
+	}
+}
+
 // TestWhatSomebodyElseLeftIsPutRight has a status as another controller, or this one with other flags, leaves it.
 func TestWhatSomebodyElseLeftIsPutRight(t *testing.T) {
 	t.Parallel()

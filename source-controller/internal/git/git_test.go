@@ -340,7 +340,7 @@ func TestHungServerEndsInTime(t *testing.T) {
 	}
 }
 
-func TestLimits(t *testing.T) {
+func TestS14ServersThatSendTooMuch(t *testing.T) {
 	t.Parallel()
 	repo := gittest.New(t).Repo(t, "app")
 	repo.Commit("one", map[string]string{"a": strings.Repeat("many different bytes 0123456789", 9)})

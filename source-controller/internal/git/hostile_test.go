@@ -25,7 +25,7 @@ func treeEntry(t *testing.T, mode, name, hash string) string {
 	return mode + " " + name + "\x00" + string(raw)
 }
 
-func TestHostileTreesAreRefused(t *testing.T) {
+func TestS07HostileTreesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		reason  string

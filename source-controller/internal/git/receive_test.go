@@ -60,7 +60,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestBombsAreFoundBeforeTheyAreUnpacked(t *testing.T) {
+func TestS14BombsAreFoundBeforeTheyAreUnpacked(t *testing.T) {
 	const large = 16 << 20
 	limits := DefaultLimits()
 	limits.Object, limits.Objects = 1<<20, 100

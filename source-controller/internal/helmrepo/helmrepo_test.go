@@ -264,7 +264,7 @@ func TestTruncated(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestS14S16IndexesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	var charts strings.Builder
 	charts.WriteString("apiVersion: v1\nentries:\n")

@@ -145,9 +145,9 @@ func writeIndex(t testing.TB, charts int, json bool) string {
 	return file
 }
 
-// TestMemoryOfALargeIndex holds what issue 7 asks for: what a process takes while it reads an index of 20 MB and 30,000
+// TestS14MemoryOfALargeIndex holds what issue 7 asks for: what a process takes while it reads an index of 20 MB and 30,000
 // versions, and while charts look for theirs; and what is left of that.
-func TestMemoryOfALargeIndex(t *testing.T) {
+func TestS14MemoryOfALargeIndex(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
