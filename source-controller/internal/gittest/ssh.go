@@ -93,8 +93,12 @@ func (s *SSHServer) RepoOf(t testing.TB, name, hash string) *Repo {
 	return newRepo(t, s.root, s.URL, name, "--object-format="+hash)
 }
 
-// Configure changes what the server agrees to, before it is used.
-func (s *SSHServer) Configure(change func(*ssh.ServerConfig)) { change(s.config) }
+// Configure changes what the server agrees to, for connections from now on.
+func (s *SSHServer) Configure(change func(*ssh.ServerConfig)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change(s.config)
+}
 
 // Accept lets a key in.
 func (s *SSHServer) Accept(key ssh.PublicKey) {
@@ -193,7 +197,10 @@ func (s *SSHServer) talk(conn net.Conn) {
 		delete(s.open, conn)
 		s.mu.Unlock()
 	}()
-	in, channels, requests, err := ssh.NewServerConn(conn, s.config)
+	s.mu.Lock()
+	config := *s.config
+	s.mu.Unlock()
+	in, channels, requests, err := ssh.NewServerConn(conn, &config)
 	if err != nil {
 		return // the client was not let in, or gave up
 	}
